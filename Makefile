@@ -7,7 +7,7 @@ PORT ?= 8765
 VENV := .venv
 BIN := $(VENV)/bin
 
-.PHONY: demo test test-fast test-most test-beside test-systemd lint types contracts check bench screenshots lock clean
+.PHONY: demo test test-fast test-most test-beside test-systemd soak lint types contracts check bench screenshots lock clean
 
 $(VENV)/.runtime: requirements/runtime.txt pyproject.toml
 	@$(PYTHON) $(NEW_ENOUGH) 2>/dev/null || { \
@@ -61,6 +61,10 @@ LAB := -o cache_dir=.pytest_cache/systemd
 test-systemd: $(VENV)/.dev
 	tests/lab/inside $(PYTEST) $(LAB) --maxprocesses 3 $(if $(ARGS),$(ARGS),tests/systemd --ignore tests/systemd/alone)
 	$(if $(ARGS),,tests/lab/inside $(BIN)/python -m pytest $(LAB) tests/systemd/alone)
+
+# Several runs of `make test`, beside so many busy loops. See tests/README.md.
+soak: $(VENV)/.dev
+	@RUNS=$(or $(RUNS),10) LOAD=$(or $(LOAD),0) tests/soak
 
 lint: $(VENV)/.dev
 	$(BIN)/ruff check .

@@ -60,8 +60,8 @@ class _Calm:
         del part
         return await self.state(service)
 
-    async def state(self, service: str, *, anew: bool = False) -> ServiceState:
-        del service, anew
+    async def state(self, service: str, *, refresh: bool = False) -> ServiceState:
+        del service, refresh
         return self.state_now
 
     async def logs(self, service: str, query: LogQuery) -> list[LogLine]:

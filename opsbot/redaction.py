@@ -36,7 +36,6 @@ class Redactor:
     """Replaces known secrets in text."""
 
     def __init__(self, secrets: Iterable[str] = ()) -> None:
-        """Know these values."""
         self._values: set[str] = set()
         self._pattern: re.Pattern[str] | None = None
         self.learn(secrets)
@@ -58,7 +57,6 @@ class RedactingFilter(logging.Filter):
     """Applies a redactor to every record of a handler, its traceback included."""
 
     def __init__(self, redact: Redactor) -> None:
-        """Use this redactor."""
         super().__init__()
         self._redact = redact
 

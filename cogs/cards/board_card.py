@@ -13,7 +13,7 @@ from enum import IntEnum
 from cogs.cards.rendered import DESCRIPTION, RED, RenderedMessage
 from cogs.cards.status_cards import bad_sentence, colour_of, common_sign, good_sentence, reasons_of, release_of, sign
 from cogs.cards.style import to_markdown
-from cogs.cards.text import clip, escape, moment
+from cogs.cards.text import escape, moment
 from cogs.cards.window_cards import open_line
 from opsbot.core.gauge import Gauge
 from opsbot.core.message import Message
@@ -21,6 +21,7 @@ from opsbot.core.model import Incident
 from opsbot.core.status import HealthState, ServiceHealth, StatusCode, as_message
 from opsbot.core.subjects import HOST, subject_name, subject_title
 from opsbot.engine.status import Overview, ServiceStatus
+from opsbot.formatting import clip
 
 MARK = "· #board"
 FEW = 8

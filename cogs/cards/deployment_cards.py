@@ -72,6 +72,12 @@ def _requested(deployment: Deployment) -> str:
     return f"requested by {escape(actor.name, 60)} ({actor.origin})"
 
 
+def _requested_first(deployment: Deployment) -> str:
+    """The same at the beginning of a sentence."""
+    text = _requested(deployment)
+    return text[:1].upper() + text[1:]
+
+
 def _took(deployment: Deployment) -> str:
     return duration((deployment.finished_at or deployment.updated_at) - deployment.created_at)
 
@@ -107,7 +113,7 @@ def sentence(deployment: Deployment) -> str:
         case Phase.SKIPPED:
             return f"⏭️ {service}: {number} of {to} was skipped: {note}.{_waits_on(deployment)}"
     doing = "Rolling back" if deployment.kind is DeploymentKind.ROLLBACK else "Deploying"
-    return f"🔵 {doing} {service} to {to}: {deployment_status(deployment)}. {_requested(deployment).capitalize()}."
+    return f"🔵 {doing} {service} to {to}: {deployment_status(deployment)}. {_requested_first(deployment)}."
 
 
 def _waits_on(deployment: Deployment) -> str:
@@ -152,7 +158,9 @@ def _from_to(deployment: Deployment, repository: str) -> str:
 def _what_next(deployment: Deployment, around: Around) -> list[str]:
     lines = []
     if deployment.phase is Phase.STUCK:
-        lines.append("**Next:** check the service and its log, then Retry or Roll back.")
+        lines.append(
+            f"**Next:** check the service and its log, then Retry{' or Roll back' if around.can_roll_back else ''}."
+        )
     elif deployment.phase is Phase.UNDONE and deployment.rolled_back_to is None:
         lines.append("**Next:** nothing runs until the next deploy.")
     if around.blocked is not None:
@@ -171,7 +179,7 @@ def deployment_card(deployment: Deployment, around: Around) -> RenderedMessage:
     """The card of a deployment, at whatever point it is."""
     verb = "rollback" if deployment.kind is DeploymentKind.ROLLBACK else "deployment"
     head = [f"**{_from_to(deployment, around.repository)}** on {escape(around.host, 60)}"]
-    head.append(f"{_requested(deployment).capitalize()} {moment(deployment.created_at)}")
+    head.append(f"{_requested_first(deployment)} {moment(deployment.created_at)}")
     if deployment.reason:
         head.append(f"Reason: {to_markdown(deployment.reason, 200)}")
     if deployment.release_to:
@@ -193,7 +201,7 @@ def deployment_card(deployment: Deployment, around: Around) -> RenderedMessage:
         join(blocks, telling),
         COLOURS.get(deployment.phase, BLUE),
         mark("d", deployment.id, around.host),
-        _deployment_buttons(deployment),
+        _deployment_buttons(deployment, around),
     )
 
 
@@ -213,19 +221,20 @@ def _why(deployment: Deployment, step: DeploymentStep | None) -> str:
     return f"{failed}: {note}" if note else f"{failed}."
 
 
-def _deployment_buttons(deployment: Deployment) -> tuple[Button, ...]:
+def _deployment_buttons(deployment: Deployment, around: Around) -> tuple[Button, ...]:
     service, ident = deployment.service, str(deployment.id)
     logs = Button("logs", "Logs", service, ident)
     if deployment.phase is Phase.WAITING:
         return (Button("now", "Now", service, ident, discord.ButtonStyle.primary), logs)
+    retry = Button("retry", "Retry", service, ident, discord.ButtonStyle.primary)
+    back = Button("rollback", "Roll back", service, ident, discord.ButtonStyle.danger)
+    backs = (back,) if around.can_roll_back else ()
     if deployment.phase is Phase.LIVE:
-        back = Button("rollback", "Roll back", service, ident, discord.ButtonStyle.danger)
-        return (back, logs) if deployment.commit_from or deployment.release_from else (logs,)
+        return (*backs, logs)
     if deployment.phase is Phase.STUCK:
-        back = Button("rollback", "Roll back", service, ident, discord.ButtonStyle.danger)
-        return (Button("retry", "Retry", service, ident, discord.ButtonStyle.primary), back, logs)
+        return (retry, *backs, logs)
     if deployment.phase in TROUBLE:
-        return (Button("retry", "Retry", service, ident, discord.ButtonStyle.primary), logs)
+        return (retry, logs)
     return (logs,)
 
 

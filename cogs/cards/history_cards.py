@@ -1,18 +1,19 @@
 """What happened, and who asked for what, in lines and in messages: `/history`, `/incidents`, `/why`, `/audit`. Pure."""
 
 from collections.abc import Sequence
+from dataclasses import dataclass, field
 from datetime import date, datetime
 from typing import TYPE_CHECKING
 
 from cogs.cards.rendered import BLUE, DESCRIPTION, GREEN, GREY, RED, RenderedMessage
 from cogs.cards.style import DiscordStyle, to_markdown
-from cogs.cards.text import code, escape, escape_keeping_times, fit, moment
+from cogs.cards.text import code, escape, fit, moment
 from opsbot.core.deployment import Deployment, DeploymentKind, Phase
 from opsbot.core.model import AuditEntry, Effect, Incident
 from opsbot.core.subjects import subject_name
 from opsbot.formatting import duration
-from opsbot.messages.accounts import joined
 from opsbot.messages.deployments import deployment_status
+from opsbot.messages.root_cause_line import root_cause_line
 
 if TYPE_CHECKING:
     from opsbot.core.root_cause import RootCause
@@ -82,25 +83,23 @@ def history(deployments: Sequence[Deployment], incidents: Sequence[Incident], se
     return RenderedMessage(content, f"History{f' of {service}' if service else ''}", fit(lines, DESCRIPTION), BLUE)
 
 
-def why(service: str, account: "RootCause") -> RenderedMessage:
+@dataclass(frozen=True, slots=True)
+class _DatedOnce(DiscordStyle):
+    """Times with the date where it is another than that of the time before."""
+
+    days: list[date] = field(default_factory=list)
+
+    def moment(self, at: datetime, style: str) -> str:
+        self.days.append(at.date())
+        return ("" if self.days[-2:-1] == self.days[-1:] else f"{moment(at, 'D')} ") + moment(at, style)
+
+
+def why(service: str, found: "RootCause") -> RenderedMessage:
     """`/why`: the line, and below it what it rests on."""
-    day: date | None = None
-
-    def at(value: datetime) -> str:
-        nonlocal day
-        shown_at = (f"{moment(value, 'D')} " if value.date() != day else "") + moment(value, "T")
-        day = value.date()
-        return shown_at
-
-    line = joined(account, at, DiscordStyle(600), _piece)
-    rests_on = [f"{moment(one.at, 'f')} {one.kind}: {to_markdown(one.text, 160)}" for one in account.events]
+    line = root_cause_line(found, _DatedOnce(600))
+    rests_on = [f"{moment(one.at, 'f')} {one.kind}: {to_markdown(one.text, 160)}" for one in found.events]
     title = f"Why: {service}" if rests_on else ""
-    return RenderedMessage(line, title, fit(reversed(rests_on), DESCRIPTION), BLUE if account.known else GREY)
-
-
-def _piece(text: str) -> str:
-    """A piece of a line, escaped; the spaces at its ends stand between it and its neighbours."""
-    return " " * text.startswith(" ") + escape_keeping_times(text, 600) + " " * text.endswith(" ")
+    return RenderedMessage(line, title, fit(reversed(rests_on), DESCRIPTION), BLUE if found.known else GREY)
 
 
 def audit(entries: Sequence[AuditEntry]) -> RenderedMessage:

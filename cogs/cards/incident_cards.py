@@ -25,11 +25,11 @@ _LOG_ROOM = 1300
 
 
 def incident_buttons(
-    incident: Incident, acknowledged: Acknowledgement | None, *, deployed: bool = True
+    incident: Incident, acknowledged: Acknowledgement | None, *, can_roll_back: bool = True
 ) -> tuple[Button, ...]:
     """What can be done about it now; of the host's own troubles: acknowledge.
 
-    deployed: opsbot deploys the service; else there is nothing to roll back to.
+    can_roll_back: there is an earlier good release.
     """
     of_host = is_host(incident.service)
     service, ident = "" if of_host else incident.service, f"i{incident.id}"
@@ -45,7 +45,7 @@ def incident_buttons(
         *take,
         Button("silence", "Silence 1 h", service, ident),
         Button("restart", "Restart", service, ident, discord.ButtonStyle.primary),
-        *((back,) if deployed else ()),
+        *((back,) if can_roll_back else ()),
         logs,
     )
 
@@ -228,7 +228,7 @@ def _next(incident: Incident, around: Around) -> str:
     """What opsbot will do about it by itself."""
     ladder, known = around.recovery, incident.recovery
     if incident.called_at is not None:
-        rolls = ", rolls back" if around.repository else ""
+        rolls = ", rolls back" if around.can_roll_back else ""
         return f"nothing by itself, until somebody restarts{rolls} or resumes it."
     if incident.flaps.flapping:
         return "changes are only counted here, until it is stable."
@@ -282,7 +282,7 @@ def incident_card(incident: Incident, around: Around) -> RenderedMessage:
         join(blocks),
         _colour(incident),
         mark("i", incident.id, around.host),
-        incident_buttons(incident, around.acknowledged, deployed=bool(around.repository)),
+        incident_buttons(incident, around.acknowledged, can_roll_back=around.can_roll_back),
     )
 
 
@@ -319,7 +319,7 @@ def call(notice: Notification, incident: Incident, around: Around) -> RenderedMe
         join(blocks),
         RED,
         mark("n", notice.id, around.host),
-        incident_buttons(incident, around.acknowledged, deployed=bool(around.repository)),
+        incident_buttons(incident, around.acknowledged, can_roll_back=around.can_roll_back),
     )
 
 

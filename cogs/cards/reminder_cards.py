@@ -94,9 +94,9 @@ def _beside(
         return RenderedMessage(f"{text}\nResolved at {moment(incident.closed_at, 't')}.", "", since, GREEN, mine)
     if taken is not None and taken.void_at is None:
         text += f"\n👀 Acknowledged by {escape(taken.actor, 60)} at {moment(taken.at, 't')}."
-        buttons = () if only_acknowledge else incident_buttons(incident, taken, deployed=bool(around.repository))
+        buttons = () if only_acknowledge else incident_buttons(incident, taken, can_roll_back=around.can_roll_back)
         return RenderedMessage(text, "", since, AMBER, mine, buttons)
-    buttons = incident_buttons(incident, None, deployed=bool(around.repository))
+    buttons = incident_buttons(incident, None, can_roll_back=around.can_roll_back)
     return RenderedMessage(text, "", since, RED, mine, buttons[:1] if only_acknowledge else buttons)
 
 

@@ -12,8 +12,8 @@ from dataclasses import dataclass, replace
 import discord
 
 from cogs.cards.style import to_markdown
-from cogs.cards.text import clip
 from opsbot.core.deployment import Refused
+from opsbot.formatting import clip
 
 CONTENT = 2000
 DESCRIPTION = 4000

@@ -258,6 +258,8 @@ def _source(status: ServiceStatus) -> str:
 
 
 def _check(name: str, health: CheckHealth) -> str:
+    if health.last is None and health.verdict is Verdict.UP:
+        return f"{MARKS[Verdict.UNKNOWN]} {escape(name)} has not run since the start"
     seen = f": {_text(health.last.seen, 120)}" if health.last is not None and _text(health.last.seen) else ""
     since = f" since {moment(health.since, 'f')}" if health.since is not None else ""
     unasked = health.last is not None and not health.last.known and health.verdict is not Verdict.DOWN

@@ -9,6 +9,8 @@ import unicodedata
 from collections.abc import Iterable, Sequence
 from datetime import datetime
 
+from opsbot.formatting import clip
+
 ZWSP = "\u200b"
 """Ours alone: `clean` removes it from what others wrote; then it breaks up what Discord would read as its syntax."""
 
@@ -38,11 +40,6 @@ def clean(text: str) -> str:
             char if char.isprintable() else ("" if unicodedata.category(char) in _REMOVED else " ") for char in plain
         )
     return _PILED_MARKS.sub(r"\1", plain)
-
-
-def clip(text: str, most: int) -> str:
-    """At most so many characters, an ellipsis where some are missing."""
-    return text if len(text) <= most else text[: most - 1].rstrip() + "…"
 
 
 def one_line(text: str, most: int = 300) -> str:

@@ -37,7 +37,6 @@ class StatusBoard(DeliveryLoop):
     """Maintains the status board."""
 
     def __init__(self, engine: Engine, channel: OpsChannel, pace: DeliveryPace, on_problem: OnProblem) -> None:
-        """Store the parts; nothing is read yet."""
         super().__init__(engine, channel, pace, on_problem)
         self._begun = False
         self._checked = -1e9

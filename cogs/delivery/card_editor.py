@@ -21,7 +21,6 @@ class CardEditor(DeliveryLoop):
     """Updates cards whose deployment or incident changed."""
 
     def __init__(self, engine: Engine, channel: OpsChannel, pace: DeliveryPace, on_problem: OnProblem) -> None:
-        """Store the parts."""
         super().__init__(engine, channel, pace, on_problem)
         self._digests: dict[int, str] = {}
         self._given_up: dict[int, int] = {}

@@ -54,7 +54,6 @@ class DeliveryLoop(ABC):
     """Runs rounds after changes, when nudged, or after a requested wait."""
 
     def __init__(self, engine: Engine, channel: OpsChannel, pace: DeliveryPace, on_problem: OnProblem) -> None:
-        """Store the parts."""
         self._engine = engine
         self._channel = channel
         self._pace = pace

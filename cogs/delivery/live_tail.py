@@ -37,7 +37,6 @@ class LiveTail:
     """Shows the lines received by `listen` while `run` is running."""
 
     def __init__(self, engine: Engine, channel: OpsChannel, pace: DeliveryPace, service: str, actor: Actor) -> None:
-        """Store the parts."""
         self.number = secrets.token_hex(4)
         self.service = service
         self.message: int | None = None

@@ -30,7 +30,6 @@ class LiveTails:
     """Starts and ends live tails: one per service, a few at a time."""
 
     def __init__(self, engine: Engine, channel: OpsChannel, pace: DeliveryPace) -> None:
-        """Start without live tails."""
         self._engine = engine
         self._channel = channel
         self._pace = pace

@@ -86,7 +86,6 @@ class RateBucket:
     """Times of the requests within the window."""
 
     def __init__(self, limit: RateLimit) -> None:
-        """Start empty."""
         self._limit = limit
         self._taken: deque[float] = deque(maxlen=limit.most)
 

@@ -29,7 +29,6 @@ class OpsButton(discord.ui.DynamicItem[discord.ui.Button[discord.ui.View]], temp
     """A button of opsbot, recreated from its custom id at every press."""
 
     def __init__(self, action: str, service: str, ident: str, item: discord.ui.Button[discord.ui.View]) -> None:
-        """Store the parts of the custom id."""
         super().__init__(item)
         self.action = action
         self.service = service

@@ -58,7 +58,6 @@ class Reporter:
     """Called after each request that shows whether REST is available."""
 
     def __post_init__(self) -> None:
-        """Report the initial state."""
         self.state = GatewayState(Link.CONNECTING, self.clock())
         self.on_change(self.state)
 

@@ -31,7 +31,6 @@ class LoginLoop:
     def __init__(
         self, token: str, reporter: Reporter, pace: ConnectPace, presence_cache: PresenceCache | None = None
     ) -> None:
-        """Store the settings; no request is sent."""
         self._token = token
         self._reporter = reporter
         self._pace = pace

@@ -26,7 +26,6 @@ class Registration:
     """Registers one client's commands in the configured guild."""
 
     def __init__(self, tree: CommandTree["OpsBot"], guild_id: int, reporter: Reporter, pace: ConnectPace) -> None:
-        """Store the settings; no request is sent."""
         self._tree = tree
         self._guild = discord.Object(guild_id)
         self._reporter = reporter

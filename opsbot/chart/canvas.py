@@ -14,7 +14,6 @@ class Canvas:
     """Pixels of three bytes. Drawing is clipped to the picture."""
 
     def __init__(self, width: int, height: int, colour: Colour) -> None:
-        """Create a picture of one colour."""
         self.width, self.height = width, height
         self._pixels = bytearray(bytes(colour) * (width * height))
 
@@ -74,7 +73,6 @@ class Canvas:
                 self.blend(column, row, colour, 1.0)
 
     def png(self) -> bytes:
-        """Encode the picture."""
         line = self.width * 3
         rows = b"".join(b"\0" + self._pixels[at : at + line] for at in range(0, len(self._pixels), line))
         header = struct.pack(">IIBBBBB", self.width, self.height, 8, 2, 0, 0, 0)

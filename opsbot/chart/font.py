@@ -27,5 +27,4 @@ def columns(character: str) -> bytes:
 
 
 def width(text: str, scale: int) -> int:
-    """Return the width of a text in pixels."""
     return max(0, len(text) * ADVANCE - 1) * scale

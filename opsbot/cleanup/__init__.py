@@ -27,7 +27,7 @@ from opsbot.core.notices import NoticeCode
 from opsbot.formatting import duration, size
 from opsbot.messages import describe
 from opsbot.runtime.change_notifier import ChangeNotifier
-from opsbot.services.errands import ErrandError, Errands
+from opsbot.services.run_as import ErrandError, Errands
 from opsbot.store import Store, audit, outbox
 
 log = logging.getLogger(__name__)
@@ -64,11 +64,11 @@ class CleanupRunner:
         clock: Callable[[], datetime],
         *,
         most: int = DELETED_MOST,
-        errands: Errands | None = None,
+        run_as: Errands | None = None,
     ) -> None:
-        """most: maximum number of files that one run may delete. errands: runs cleanups as the service's user."""
+        """most: maximum number of files that one run may delete. run_as: runs cleanups as the service's user."""
         self._services = config.services
-        self._errands = errands
+        self._run_as = run_as
         self._store = store
         self._feed = feed
         self._clock = clock
@@ -101,20 +101,12 @@ class CleanupRunner:
             result = await self._run(job, now)
         except ErrandError as error:
             # Reported like any other problem: once, until it is over.
-            result = CleanupResult(
-                problems={
-                    (str(each), Deletion.LOOK): CleanupProblem(_fixed(each), describe(error), 1) for each in job.globs
-                }
-            )
+            why = describe(error)
+            problems = {(str(each), Deletion.LOOK): CleanupProblem(_fixed(each), why, 1) for each in job.globs}
+            result = CleanupResult(problems=problems)
         if result.files:
-            log.info(
-                "%s: %d files older than %s deleted, %s%s",
-                job.name,
-                result.files,
-                duration(job.older_than),
-                size(result.size),
-                "; the next run continues" if result.cut else "",
-            )
+            text = f"{result.files} files older than {duration(job.older_than)} deleted, {size(result.size)}"
+            log.info("%s: %s%s", job.name, text, "; the next run continues" if result.cut else "")
         for (pattern, operation), problem in result.problems.items():
             log.warning("%s: %s", job.name, _describe(pattern, operation, problem))
         if await self._store.write(_record, job, result, now):
@@ -123,11 +115,11 @@ class CleanupRunner:
 
     async def _run(self, job: CleanupJob, now: datetime) -> CleanupResult:
         before = (now - job.older_than).timestamp()
-        service, errands = self._services[job.service], self._errands
-        if errands is not None and await errands.abroad(service):
+        service, run_as = self._services[job.service], self._run_as
+        if run_as is not None and await run_as.abroad(service):
             keep_out = await asyncio.to_thread(self._keep_out)
             return await clean_as_service_user(
-                errands, service, job.globs, before=before, most=self._most, keep_out=keep_out
+                run_as, service, job.globs, before=before, most=self._most, keep_out=keep_out
             )
         stop = threading.Event()
         try:
@@ -176,7 +168,7 @@ def _record(db: sqlite3.Connection, job: CleanupJob, result: CleanupResult, now:
     new = False
     for (pattern, operation), problem in result.problems.items():
         said = _describe(pattern, operation, problem, job.service)
-        new |= outbox.put_message(db, _key(job, pattern, operation), job.service, now, said, "warning")
+        new |= outbox.put_notice(db, _key(job, pattern, operation), job.service, said, now)
     for operation, done in ((Deletion.LOOK, result.looked), (Deletion.DELETE, result.deleted)):
         for pattern in done:
             if (pattern, operation) not in result.problems:

@@ -1,16 +1,14 @@
-"""Run a cleanup as the service's user, which owns the files.
-
-Opsbot may not delete in its folders.
+"""Run a cleanup as the service's user, which owns the files; opsbot may not delete in its folders.
 
 The same cleaner runs in a process of that user, which can see the files its processes have open. Its output is
-untrusted:
-it is bounded, and names of unknown patterns are ignored.
+untrusted: it is bounded, and names of unknown patterns are ignored.
 """
 
 import json
 import os
 import sys
 from collections.abc import Collection, Sequence
+from dataclasses import asdict, replace
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
@@ -21,7 +19,7 @@ from opsbot.core.globs import Glob
 from opsbot.core.manager_codes import ManagerCode
 from opsbot.core.message import message
 from opsbot.formatting import clip
-from opsbot.services.errands import ErrandError, Errands, Slot
+from opsbot.services.run_as import ErrandError, Errands, Slot
 
 ANSWER_MOST = 256 * 1024
 WHO = "the service's user"
@@ -31,13 +29,7 @@ _WITHIN = timedelta(seconds=SECONDS_MOST + 60)
 
 
 async def clean_as_service_user(
-    errands: Errands,
-    service: Service,
-    patterns: Sequence[Glob],
-    *,
-    before: float,
-    most: int,
-    keep_out: Collection[File],
+    run_as: Errands, service: Service, patterns: Sequence[Glob], *, before: float, most: int, keep_out: Collection[File]
 ) -> CleanupResult:
     """Run the cleanup as the service's user; see `FileCleaner` for the parameters.
 
@@ -52,7 +44,7 @@ async def clean_as_service_user(
         said.extend(chunk[: ANSWER_MOST - len(said)])
 
     job = {"before": before, "most": most, "keep_out": sorted(keep_out), "patterns": [str(each) for each in patterns]}
-    ended = await errands.run(
+    ended = await run_as.run(
         service,
         Slot.STEP,
         [sys.executable, "-I", "-m", "opsbot.cleanup", json.dumps(job)],
@@ -84,25 +76,12 @@ def encoded(result: CleanupResult) -> str:
         [pattern, str(operation), problem.folder, problem.why, problem.times]
         for (pattern, operation), problem in result.problems.items()
     ]
-    return json.dumps(
-        {
-            "files": result.files,
-            "size": result.size,
-            "in_use": result.in_use,
-            "problems": problems,
-            "deleted": sorted(result.deleted),
-            "looked": sorted(result.looked),
-            "cut": result.cut,
-        }
-    )
+    patterns = {"deleted": sorted(result.deleted), "looked": sorted(result.looked)}
+    return json.dumps(asdict(replace(result, problems={})) | patterns | {"problems": problems})
 
 
 def decoded(said: bytes, patterns: Collection[str]) -> CleanupResult:
-    """Parse a result and bound its values.
-
-    Raises:
-        ValueError, KeyError, TypeError, AttributeError: it is malformed.
-    """
+    """Parse a result and bound its values; ValueError, KeyError or TypeError if malformed."""
     answer = json.loads(said)
     problems = {
         (pattern, Deletion(operation)): CleanupProblem(

@@ -1,10 +1,9 @@
 """Delete the old files that match given patterns. Blocks; run it in a thread.
 
 Folders are opened one by one from the root, each relative to its parent and never through a symbolic link (openat(2)
-with
-O_NOFOLLOW), and files are deleted relative to their open folder, so replacing a folder by a link cannot redirect the
-deletion. Excluded folders are identified by device and inode, so that other names cannot bypass the exclusion. A run
-is bounded in files, directory entries and time; the next run continues.
+with O_NOFOLLOW), and files are deleted relative to their open folder, so that replacing a folder by a link cannot
+redirect the deletion. Excluded folders are identified by device and inode, so that other names cannot bypass the
+exclusion. A run is bounded in files, directory entries and time; the next run continues.
 """
 
 import errno
@@ -71,7 +70,6 @@ class CleanupResult:
 
 
 def identity(about: os.stat_result) -> File:
-    """Return the file's identity."""
     return about.st_dev, about.st_ino
 
 
@@ -81,10 +79,7 @@ def printable(path: str) -> str:
 
 
 def in_use(files: AbstractSet[File]) -> set[File]:
-    """Return those of the files that visible processes have open.
-
-    Visible are processes of opsbot's user, for root those of all users.
-    """
+    """Return those of the files that visible processes (for root: all) have open."""
     found = set()
     for pid in filter(str.isdecimal, os.listdir("/proc")):  # noqa: PTH208 - names only, ten times faster
         with suppress(OSError):
@@ -98,10 +93,7 @@ def in_use(files: AbstractSet[File]) -> set[File]:
 
 
 class FileCleaner:
-    """One run.
-
-    before: files last modified before this time (seconds since the epoch) are old.
-    """
+    """One run, over files last modified before `before` (seconds since the epoch)."""
 
     def __init__(self, before: float, keep_out: Collection[File], stop: threading.Event, most: int) -> None:
         """keep_out: folders to skip. stop: set to end the run. most: maximum number of files to delete."""
@@ -115,7 +107,6 @@ class FileCleaner:
         self._pattern = ""
 
     def clean(self, pattern: Glob) -> None:
-        """Delete the old files that match the pattern."""
         self._pattern = str(pattern)
         with suppress(FileNotFoundError):  # the service has not created the folder yet
             self._fixed(pattern, os.open("/", _PASS), "", pattern.fixed)
@@ -194,10 +185,7 @@ class FileCleaner:
 
     @contextmanager
     def _entries(self, fd: int, path: str) -> Iterator[Iterator["os.DirEntry[str]"]]:
-        """List the folder within the run's limits.
-
-        An error inside the block ends it and is recorded as a problem.
-        """
+        """List the folder within the limits; an OSError inside is recorded as a problem."""
         with ExitStack() as stack:
             try:
                 listed = os.open(".", _LIST, dir_fd=fd)

@@ -19,14 +19,25 @@ INTERRUPTED = 130
 BROKEN_PIPE = 141
 """What a shell says of a command that SIGPIPE ended (128 + 13)."""
 
-_OWN = frozenset({"demo", "run", "check", "doctor", "init", "install", "uninstall"})
+_LOCAL = {
+    "check": "opsbot.cli.own",
+    "demo": "opsbot.cli.own",
+    "doctor": "opsbot.cli.doctor",
+    "init": "opsbot.cli.init",
+    "install": "opsbot.cli.install",
+    "run": "opsbot.cli.own",
+    "uninstall": "opsbot.cli.uninstall",
+}
+"""Verbs that do not call the daemon: the module with the function of that name."""
+_FORMER = {"monitor-bot": ("monitor",), "bot-logs": ("logs", "-f")}
+"""Commands of the system before opsbot. The others are `bot-VERB`."""
 
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run one verb; its exit code."""
-    args = _parsed(argv)
-    module = import_module("opsbot.cli.own" if args.verb in _OWN else "opsbot.cli.ask")
-    run = getattr(module, args.verb if args.verb in _OWN else "run")
+    args = _parsed(sys.argv[1:] if argv is None else argv)
+    module = import_module(_LOCAL.get(args.verb, "opsbot.cli.ask"))
+    run = getattr(module, args.verb if args.verb in _LOCAL else "run")
     try:
         code = int(run(args))
         sys.stdout.flush()
@@ -44,22 +55,22 @@ def main(argv: Sequence[str] | None = None) -> int:
     return code
 
 
-def _parsed(argv: Sequence[str] | None) -> "Namespace":
-    """The arguments. A function of its own: no frame keeps what it imports while a daemon runs.
+def _parsed(argv: Sequence[str]) -> "Namespace":
+    """The arguments. A separate function: no frame keeps what it imports while a daemon runs.
 
     A namespace of argparse's own class would keep all of argparse.
     """
     from opsbot.cli.parser import parser  # noqa: PLC0415 - see above
 
-    return cast("Namespace", SimpleNamespace(**vars(parser().parse_args(argv))))
+    return cast("Namespace", SimpleNamespace(**vars(parser(*argv[:1]).parse_args(argv))))
 
 
 def _failure(error: Exception) -> int | None:
     """Say what went wrong; the exit code, None for an error that is opsbot's own."""
     from opsbot.cli.ask import code_of  # noqa: PLC0415 - see above
-    from opsbot.cli.client import AnswerError, DaemonUnreachableError  # noqa: PLC0415
     from opsbot.cli.config_location import UsageError  # noqa: PLC0415
     from opsbot.cli.terminal import plain, to_stderr  # noqa: PLC0415
+    from opsbot.control.client import AnswerError, DaemonUnreachableError  # noqa: PLC0415
 
     if isinstance(error, DaemonUnreachableError):
         to_stderr(f"{plain(str(error))}. Is it running? systemctl status opsbot")
@@ -71,37 +82,16 @@ def _failure(error: Exception) -> int | None:
         for line in str(error).splitlines():
             to_stderr(plain(line))
         return USAGE
+    from opsbot.config_file import ConfigError  # noqa: PLC0415 - slow to load, and seldom needed
+
+    if isinstance(error, ConfigError):
+        for line in str(error).splitlines():
+            print(plain(line), file=sys.stderr)
+        return USAGE
     return None
 
 
-# The old system's names. Each takes the options of the verb it stands for.
-
-
-def monitor_bot() -> int:
-    """`monitor-bot`: opsbot monitor."""
-    return main(["monitor", *sys.argv[1:]])
-
-
-def bot_restart() -> int:
-    """`bot-restart`: opsbot restart."""
-    return main(["restart", *sys.argv[1:]])
-
-
-def bot_status() -> int:
-    """`bot-status`: opsbot status."""
-    return main(["status", *sys.argv[1:]])
-
-
-def bot_logs() -> int:
-    """`bot-logs`: opsbot logs -f."""
-    return main(["logs", "-f", *sys.argv[1:]])
-
-
-def bot_update() -> int:
-    """`bot-update`: opsbot update."""
-    return main(["update", *sys.argv[1:]])
-
-
-def bot_health() -> int:
-    """`bot-health`: opsbot health."""
-    return main(["health", *sys.argv[1:]])
+def former_command() -> int:
+    """Run the verb that a command of the system before opsbot is named after, with the verb's options."""
+    name = os.path.basename(sys.argv[0])  # noqa: PTH119 - pathlib is slow to load
+    return main([*_FORMER.get(name, (name.removeprefix("bot-"),)), *sys.argv[1:]])

@@ -14,12 +14,12 @@ from operator import attrgetter
 from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
 from opsbot.cli import FAILED, FINE, REFUSED, USAGE, show
-from opsbot.cli.client import AnswerError, Client, DaemonUnreachableError
 from opsbot.cli.config_location import ConfigLocation, UsageError, locate
 from opsbot.cli.show import Screen
 from opsbot.cli.terminal import Paint, plain, terminal_width, to_stderr, wants_colour
 from opsbot.cli.wait import Progress, seen_to, wait
 from opsbot.control import endpoints
+from opsbot.control.client import AnswerError, Client, DaemonUnreachableError
 from opsbot.control.endpoints import Endpoint
 from opsbot.control.shapes import NotifyReply, Restarted, StatusReply, UpdateReply, encode
 
@@ -47,7 +47,6 @@ BY_FILE = "the daemon is not running; this is what the configuration says"
 
 
 def code_of(error: AnswerError) -> int:
-    """The exit code that goes with a refusal."""
     return _CODES.get(error.why, REFUSED)
 
 
@@ -65,11 +64,9 @@ class CliSession:
         self.client = Client(self.place.socket)
 
     def screen(self) -> Screen:
-        """How lines are shown here and now."""
         return Screen(Paint(on=wants_colour(sys.stdout) and not self.args.json), self.now(), terminal_width())
 
     def now(self) -> datetime:
-        """The time ages are counted to."""
         return datetime.now(UTC)
 
     def json(self, value: object) -> None:
@@ -77,11 +74,10 @@ class CliSession:
         sys.stdout.write(json.dumps(encode(value), indent=2) + "\n")
 
     def print(self, value: T, lines: Callable[[T, Screen], list[str]]) -> None:
-        """Print it as was asked for."""
         if self.args.json:
             self.json(value)
             return
-        # A write a line: unbuffered (PYTHONUNBUFFERED), a large one that the reader cuts short tells nobody.
+        # A write a line: unbuffered (PYTHONUNBUFFERED), a large one that the reader cuts short raises nothing.
         sys.stdout.writelines(f"{line}\n" for line in lines(value, self.screen()))
 
     def options(self, endpoint: Endpoint[Any]) -> dict[str, object]:
@@ -92,8 +88,8 @@ class CliSession:
     def ask(self, endpoint: Endpoint[T], offline: str = "") -> T:
         """What the daemon answers to the verb's options.
 
-        offline: where no daemon answers, what the store and the host tell is said to be so by these words. Without
-        them NoAnswerError is raised.
+        offline: the warning beside an answer from store and host where no daemon answers; without it
+        DaemonUnreachableError is raised.
         """
         try:
             return self.client.ask(endpoint, **self.options(endpoint))
@@ -105,7 +101,7 @@ class CliSession:
             return found
 
     def last_known(self, endpoint: Endpoint[T], failure: DaemonUnreachableError) -> T:
-        """What the store and the host tell; where they do not, `failure` is raised."""
+        """The answer from the store and the host; raises `failure` if they have none."""
         if self.place.config is None:
             raise failure
         from opsbot.cli.offline import LastKnown, NotAllowedError, UnreadableError  # noqa: PLC0415 - the way that starts slower
@@ -113,7 +109,7 @@ class CliSession:
         try:
             return LastKnown(self.place.config).answer(endpoint, self.options(endpoint))
         except UnreadableError as error:
-            raise DaemonUnreachableError(f"{failure}, and what it last knew cannot be told: {error}") from failure
+            raise DaemonUnreachableError(f"{failure}, and what it last knew cannot be read: {error}") from failure
         except NotAllowedError as refusal:
             raise AnswerError("no-rank", str(refusal)) from failure
 
@@ -131,7 +127,6 @@ class CliVerb(Generic[T]):
     offline: str = ""
 
     def run(self, session: CliSession) -> int:
-        """The exit code."""
         answer = session.ask(self.endpoint, self.offline)
         session.print(answer, self.lines)
         return FINE if self.is_fine(answer) else FAILED
@@ -188,7 +183,6 @@ VERBS: Mapping[str, CliVerb[Any]] = {
 
 
 def run(args: "Namespace") -> int:
-    """Run a verb; its exit code."""
     session = CliSession(args)
     if args.verb in VERBS:
         return VERBS[args.verb].run(session)
@@ -237,7 +231,7 @@ def _monitor(session: CliSession) -> int:
         if session.args.json:
             session.json(snapshot)
         else:
-            from opsbot.cli.monitor import print_once  # noqa: PLC0415 - rich is slow to load
+            from opsbot.cli.monitor import print_once  # noqa: PLC0415 - for this verb alone
 
             print_once(snapshot)
         return FINE if snapshot.healthy else FAILED
@@ -248,7 +242,6 @@ def _monitor(session: CliSession) -> int:
 
 
 def _see_through(session: CliSession, begun: "Deployment") -> int:
-    """Follow a deployment to its end, unless told not to wait."""
     if session.args.no_wait:
         session.print(begun, lambda one, _: [show.deployment_title(one)])
         return FINE
@@ -259,7 +252,7 @@ def _see_through(session: CliSession, begun: "Deployment") -> int:
         end = wait(session.client.follow_deployment(begun.id), progress)
     except KeyboardInterrupt:
         out.write("\n")
-        to_stderr(f"deployment {begun.id} goes on without you; `opsbot history` tells how it ended")
+        to_stderr(f"deployment {begun.id} goes on without you; `opsbot history` shows how it ended")
         raise
     except DaemonUnreachableError as error:
         text = f"{error} while deployment {begun.id} was under way; its next start finishes or undoes it"

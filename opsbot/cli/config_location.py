@@ -94,7 +94,7 @@ def locate(args: "Namespace") -> ConfigLocation:
     Raises:
         UsageError: neither a socket nor a configuration is known.
     """
-    from opsbot.cli.client import find  # noqa: PLC0415 - likewise
+    from opsbot.control.client import find  # noqa: PLC0415 - likewise
 
     if args.socket is not None:
         named = args.config or os.environ.get("OPSBOT_CONFIG")

@@ -9,12 +9,12 @@ import sys
 from operator import attrgetter
 from pathlib import Path
 
-from opsbot.cli import FAILED, FINE, USAGE
-from opsbot.cli.client import find
+from opsbot.cli import FAILED, FINE
 from opsbot.cli.invite import invite_link
 from opsbot.cli.own import loaded
 from opsbot.cli.terminal import Cell, Paint, fit, plain, table, terminal_width, wants_colour, width
 from opsbot.config import Config, Scope
+from opsbot.control.client import find
 from opsbot.control.codec import Codec, JsonForm
 from opsbot.doctor import Area, Finding, Outcome, Report, examine
 
@@ -56,17 +56,13 @@ _codec = Codec(
 
 
 def credentials(config: Config) -> Path:
-    """Return the credentials directory of a running opsbot."""
     if config.systemd.scope is Scope.SYSTEM:
         return Path("/run") / CREDENTIALS
     return Path(os.environ.get("XDG_RUNTIME_DIR") or f"/run/user/{os.getuid()}") / CREDENTIALS
 
 
 def doctor(args: argparse.Namespace) -> int:
-    """`opsbot doctor`."""
     config = loaded(args)
-    if config is None:
-        return USAGE
     handed_over = credentials(config)
     if "CREDENTIALS_DIRECTORY" not in os.environ and os.access(handed_over, os.R_OK | os.X_OK):
         os.environ["CREDENTIALS_DIRECTORY"] = str(handed_over)
@@ -85,7 +81,6 @@ async def _examine(config: Config, command: str) -> Report:
 
 
 def lines(report: Report, paint: Paint, columns: int) -> list[str]:
-    """Format the report for people."""
     out: list[str] = []
     for area in Area:
         found = [one for one in report.findings if one.area is area]

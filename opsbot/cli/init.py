@@ -6,6 +6,7 @@ Answers are validated like the keys of the file, so the result passes `opsbot ch
 its location.
 """
 
+import argparse
 import os
 import re
 import shlex
@@ -55,7 +56,6 @@ class _Dialogue:
     say: TextIO
 
     def show(self, text: str = "") -> None:
-        """Write a line."""
         print(text, file=self.say)
 
     def ask(self, question: str, read: Callable[[str], Any], default: str | None = None) -> Any:
@@ -80,6 +80,10 @@ class _Dialogue:
                 return read(answer)
             except WrongError as error:
                 self.show(f"  {error}")
+
+
+def init(args: argparse.Namespace) -> int:
+    return run_init(args.config)
 
 
 def run_init(
@@ -234,7 +238,6 @@ def _yes_or_no(answer: str) -> bool:
 
 
 def _kind(of: type, key: str) -> Kind:
-    """What a key of the file accepts."""
     return table_for(of).key(key).kind
 
 

@@ -6,16 +6,20 @@ import shlex
 import sys
 from collections.abc import Sequence
 
-from opsbot.cli import FAILED, FINE, USAGE
+from opsbot.cli import FAILED, FINE
 from opsbot.cli.config_location import config_path
-from opsbot.cli.talk import Talk, report_kept, right_person
+from opsbot.cli.talk import Talk, on_the_host, report_kept, right_person
 from opsbot.cli.terminal import plain
 from opsbot.config import Config, Scope
-from opsbot.config_file import ConfigError, load
+from opsbot.config_file import load
 from opsbot.install import host
 from opsbot.install.facts import InstallFacts, gather
 from opsbot.install.files import FileChange, FileState, carry_out, compared, left_over
 from opsbot.install.plan import Plan, plan
+
+
+def install(args: argparse.Namespace) -> int:
+    return on_the_host(run_install, args)
 
 
 def run_install(args: argparse.Namespace, talk: Talk) -> int:
@@ -23,12 +27,7 @@ def run_install(args: argparse.Namespace, talk: Talk) -> int:
 
     Returns the exit code.
     """
-    try:
-        config = load(config_path(args))
-    except ConfigError as error:
-        for line in str(error).splitlines():
-            print(plain(line), file=sys.stderr)
-        return USAGE
+    config = load(config_path(args))
     if not args.dry_run:
         right_person(config.systemd.scope, "install", config.path)
     facts = gather(config, args.user)

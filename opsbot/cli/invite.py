@@ -10,7 +10,6 @@ SCOPES = ("bot", "applications.commands")
 
 
 def invite_link(application: str) -> str:
-    """Build the link for an application id."""
     query = urlencode({"client_id": application, "scope": " ".join(SCOPES), "permissions": int(NEEDED)})
     return f"https://discord.com/oauth2/authorize?{query}"
 

@@ -1,4 +1,4 @@
-"""What can be told without a daemon: from its store, which outlives it however it died, and from the host.
+"""Answers without a daemon: from its store, which outlives it however it died, and from the host.
 
 The answers have the shapes of the control socket's, with `daemon` false. Health is what the daemon last knew; whether a
 process lives is looked up now.
@@ -88,7 +88,7 @@ class LastKnown:
             raise UnreadableError(f"the store cannot be read: {text}") from error
 
     def answer(self, endpoint: Endpoint[T], options: Mapping[str, object]) -> T:
-        """What can be told of that; only of some endpoints there is anything.
+        """Answer one of the endpoints that store and host know something about.
 
         Raises:
             UsageError: what was asked cannot be used.
@@ -145,20 +145,17 @@ class LastKnown:
         )
 
     def status(self, service: str | None) -> StatusReply:
-        """The status of the services."""
         names = self._names(service)
         with self._store() as db:
             return replies.status([self._status(db, name) for name in names])
 
     def history(self, service: str | None, limit: int) -> HistoryReply:
-        """Deployments and incidents."""
         self._names(service)
         with self._store() as db:
             found = ledger.deployments(db, service, limit), incident_repository.incidents(db, service, limit)
         return replies.history(found)
 
     def incidents(self, service: str | None, limit: int, still_open: bool) -> IncidentsReply:  # noqa: FBT001
-        """Incidents."""
         if service is not None and not is_host(service):
             self._names(service)
         with self._store() as db:
@@ -197,7 +194,6 @@ class LastKnown:
         return Redactor(known_secrets(self.config))
 
     def why(self, service: str) -> WhyReply:
-        """Why a service stands as it does, as far as it was written down."""
         from opsbot.cli.offline_why import why  # noqa: PLC0415 - brings the watcher, for this alone
 
         self._names(service)
@@ -206,11 +202,9 @@ class LastKnown:
             return why(db, service, last_state(self.config, self.config.services[service]), lines, self._redactor())
 
     def windows(self) -> WindowsReply:
-        """The maintenance windows: the configuration alone tells."""
         return WindowsReply(maintenance(self.config.windows, datetime.now(UTC)))
 
     def snapshot(self) -> Snapshot:
-        """All that the dashboard shows."""
         now = datetime.now(UTC)
         status = self.status(None)
         paths = {self.config.state.directory, *(s.source.directory for s in self.config.services.values() if s.source)}

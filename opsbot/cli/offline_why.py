@@ -1,4 +1,4 @@
-"""`opsbot why` without a daemon: the same account, of what the store, systemd and the logs still tell."""
+"""`opsbot why` without a daemon: from what the store, systemd and the logs still contain."""
 
 import sqlite3
 from collections.abc import Callable, Coroutine, Sequence
@@ -32,7 +32,7 @@ class _Book:
 
 @dataclass(frozen=True, slots=True)
 class _Looked:
-    """How the service stands, and its log. lines: blocks, and may run an event loop of its own."""
+    """The state of the service, and its log. lines: blocks, and may run another event loop."""
 
     found: ServiceState
     lines: Callable[[LogQuery], Sequence[LogLine]]
@@ -49,7 +49,7 @@ class _Looked:
 
 
 def _at_once(work: Coroutine[Any, Any, T]) -> T:
-    """The result of what never waits, without an event loop: the journal's reader has one of its own."""
+    """The result of what never waits, without an event loop: the journal's reader runs another."""
     try:
         work.send(None)
     except StopIteration as done:
@@ -66,6 +66,5 @@ def why(
     lines: Callable[[LogQuery], Sequence[LogLine]],
     redact: Callable[[str], str],
 ) -> WhyReply:
-    """Why a service stands as it does, as far as it was written down."""
     gathering = facts(_Book(db), _Looked(state, lines), service, datetime.now(UTC), redact)
     return replies.why(find_root_cause(_at_once(gathering)), service)

@@ -1,4 +1,4 @@
-"""The verbs that do not call the daemon, such as run, check and install."""
+"""The verbs run, check and demo."""
 
 import asyncio
 import logging
@@ -6,9 +6,8 @@ import os
 import sys
 from typing import TYPE_CHECKING
 
-from opsbot.cli import FAILED, FINE, USAGE
-from opsbot.cli.config_location import UsageError, config_path
-from opsbot.cli.terminal import plain, to_stderr
+from opsbot.cli import FINE
+from opsbot.cli.config_location import config_path
 from opsbot.messages.logs import RenderingFilter
 
 _STARTING = ("opsbot.config_file", "opsbot.cli.parser", "argparse", "gettext", "difflib")
@@ -16,14 +15,11 @@ _STARTING = ("opsbot.config_file", "opsbot.cli.parser", "argparse", "gettext", "
 
 if TYPE_CHECKING:
     from argparse import Namespace
-    from collections.abc import Callable
 
-    from opsbot.cli.talk import Talk
     from opsbot.config import Config
 
 
 def demo(args: "Namespace") -> int:
-    """`opsbot demo`."""
     from opsbot.demo import run_demo  # noqa: PLC0415 - brings the stand-in, which only this verb needs
 
     _log_to_stderr(logging.WARNING)
@@ -31,10 +27,7 @@ def demo(args: "Namespace") -> int:
 
 
 def run(args: "Namespace") -> int:
-    """`opsbot run`."""
     config = loaded(args)
-    if config is None:
-        return USAGE
     from opsbot.runtime.memory import lean_imports, unload  # noqa: PLC0415 - each verb loads what it needs
 
     unload(*_STARTING)
@@ -45,80 +38,21 @@ def run(args: "Namespace") -> int:
     return asyncio.run(run_app(config))
 
 
-def loaded(args: "Namespace") -> "Config | None":
-    """Load the configuration; None after printing its problems.
+def loaded(args: "Namespace") -> "Config":
+    """Load the configuration. A separate function, so that no frame keeps its imports alive.
 
-    A separate function, so that no frame keeps its imports alive.
+    Raises:
+        ConfigError: it has problems.
     """
-    from opsbot.config_file import ConfigError, load  # noqa: PLC0415 - each verb loads what it needs
+    from opsbot.config_file import load  # noqa: PLC0415 - each verb loads what it needs
 
-    try:
-        return load(config_path(args))
-    except ConfigError as error:
-        _print_problems(error)
-        return None
+    return load(config_path(args))
 
 
 def check(args: "Namespace") -> int:
-    """`opsbot check`."""
     config = loaded(args)
-    if config is None:
-        return USAGE
     print(f"{config.path}: valid; services: {', '.join(config.services)}")
     return FINE
-
-
-def doctor(args: "Namespace") -> int:
-    """`opsbot doctor`."""
-    from opsbot.cli import doctor as verb  # noqa: PLC0415 - each verb loads what it needs
-
-    return verb.doctor(args)
-
-
-def init(args: "Namespace") -> int:
-    """`opsbot init`."""
-    from opsbot.cli.init import run_init  # noqa: PLC0415 - each verb loads what it needs
-
-    return run_init(args.config)
-
-
-def install(args: "Namespace") -> int:
-    """`opsbot install`."""
-    from opsbot.cli.install import run_install  # noqa: PLC0415 - each verb loads what it needs
-
-    return _on_the_host(run_install, args)
-
-
-def uninstall(args: "Namespace") -> int:
-    """`opsbot uninstall`."""
-    from opsbot.cli.uninstall import run_uninstall  # noqa: PLC0415 - each verb loads what it needs
-
-    return _on_the_host(run_uninstall, args)
-
-
-def _on_the_host(verb: "Callable[[Namespace, Talk], int]", args: "Namespace") -> int:
-    """Run a verb that changes the host, on this terminal."""
-    from opsbot.cli.talk import Talk  # noqa: PLC0415 - each verb loads what it needs
-    from opsbot.install.host import HostError  # noqa: PLC0415
-    from opsbot.install.texts import TextError  # noqa: PLC0415
-
-    try:
-        return verb(args, Talk(sys.stdin, sys.stdout, args.yes))
-    except TextError as error:
-        raise UsageError(str(error)) from error
-    except BrokenPipeError:
-        raise  # the reader closed the pipe
-    except HostError as error:
-        to_stderr(plain(str(error)))
-    except OSError as error:
-        to_stderr(plain(f"{error.filename}: {error.strerror}"))
-    return FAILED
-
-
-def _print_problems(error: Exception) -> None:
-    """Print every problem on a separate line of standard error."""
-    for line in str(error).splitlines():
-        print(plain(line), file=sys.stderr)
 
 
 def _log_to_stderr(level: int) -> None:

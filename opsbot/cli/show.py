@@ -2,7 +2,7 @@
 
 import re
 import textwrap
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 
@@ -62,17 +62,14 @@ def stamp(at: datetime) -> str:
 
 
 def said(value: Message | None) -> str:
-    """A message as text for a terminal."""
     return plain(plain_times(render(value)))
 
 
 def age(at: datetime, now: datetime) -> str:
-    """How long it has been since."""
     return duration(max(now - at, timedelta(0)))
 
 
 def release_words(service: shapes.ServiceReply) -> str:
-    """The live release: its commit and title."""
     release = service.release
     if release is not None:
         title = f" {plain(release.title)}" if release.title else ""
@@ -81,12 +78,10 @@ def release_words(service: shapes.ServiceReply) -> str:
 
 
 def uptime(state: ServiceState, now: datetime) -> str:
-    """For how long it has been running."""
     return age(state.started_at, now) if state.started_at is not None and state.activity == "running" else "-"
 
 
 def health_words(health: shapes.HealthReply) -> str:
-    """The state of a service, why it is so, and what happens next, in a line."""
     reasons = ", ".join(plain(reason.text) for reason in health.reasons)
     words = f"{plain(health.text)}: {reasons}" if reasons else plain(health.text)
     following = ", ".join(plain(coming.text) for coming in health.next)
@@ -96,10 +91,7 @@ def health_words(health: shapes.HealthReply) -> str:
 def status(reply: shapes.StatusReply, screen: Screen) -> list[str]:
     """`status`: a line a service, and below it what is out of the ordinary."""
     paint, now, columns = screen.paint, screen.now, screen.columns
-    head: list[Cell] = [(name, "bold") for name in ("SERVICE", "STATE", "UP", "PID", "CPU", "MEMORY", "RELEASE")]
-    rows = [head]
-    rows += [_status_row(one, now) for one in reply.services]
-    lines = table(rows, paint)
+    lines = table(service_rows(reply.services, now), paint)
     below = [[f"  {paint(text, colour)}" for text, colour in notes(one, now, columns - 2)] for one in reply.services]
     shown = [lines[0], *(line for row, extra in zip(lines[1:], below, strict=True) for line in (row, *extra))]
     return shown if reply.alert_path is None else [*shown, _alert_path(reply.alert_path, paint, now, columns)]
@@ -112,15 +104,22 @@ def _alert_path(proof: shapes.ProofReply, paint: Paint, now: datetime, columns: 
     return paint(fit(f"alert path {proven}; {since(proof.tried_at, now)}: {plain(proof.failure)}", columns), BAD)
 
 
-def _status_row(one: shapes.ServiceReply, now: datetime) -> list[Cell]:
+def service_rows(services: Iterable[shapes.ServiceReply], now: datetime) -> list[list[Cell]]:
+    """The names of the columns, and a row for each service."""
     return [
-        (plain(one.service), "bold"),
-        (plain(one.health.text), colour_of(one.health.state)),
-        (uptime(one.state, now), ""),
-        (str(one.state.pid or "-"), ""),
-        ("-" if one.cpu is None else f"{one.cpu:.1f} %", ""),
-        ("-" if one.memory is None else size(one.memory), ""),
-        (fit(release_words(one) or "-", 40), ""),
+        [(name, "bold") for name in ("SERVICE", "STATE", "UP", "PID", "CPU", "MEMORY", "RELEASE")],
+        *(
+            [
+                (plain(one.service), "bold"),
+                (plain(one.health.text), colour_of(one.health.state)),
+                (uptime(one.state, now), ""),
+                (str(one.state.pid or "-"), ""),
+                ("-" if one.cpu is None else f"{one.cpu:.1f} %", ""),
+                ("-" if one.memory is None else size(one.memory), ""),
+                (fit(release_words(one) or "-", 40), ""),
+            ]
+            for one in services
+        ),
     ]
 
 
@@ -163,7 +162,6 @@ def _reason_words(reason: shapes.StatementReply, health: shapes.HealthReply, now
 
 
 def check_words(check: shapes.CheckReply, now: datetime) -> str:
-    """One check in a line."""
     verdict: str = check.verdict
     if verdict == "up" and check.ok is False:
         verdict = "fails now, not judged down yet"
@@ -192,18 +190,15 @@ def health(reply: shapes.StatusReply, screen: Screen) -> list[str]:
 
 
 def log_line(line: LogLine, paint: Paint) -> str:
-    """One line a service wrote."""
     text = plain(whose(line.part, manager=line.manager) + line.text)
     return f"{paint(stamp(line.at), 'dim')} {paint(text, colour_of(line.level))}"
 
 
 def logs(reply: shapes.LogsReply, screen: Screen) -> list[str]:
-    """`logs`: the lines as they are."""
     return [log_line(line, screen.paint) for line in reply.lines]
 
 
 def audit(reply: shapes.AuditReply, screen: Screen) -> list[str]:
-    """`audit`: a line an entry."""
     rows: list[list[Cell]] = []
     for entry in reply.entries:
         who = plain(entry.actor_name or entry.actor_id)
@@ -222,7 +217,6 @@ def audit(reply: shapes.AuditReply, screen: Screen) -> list[str]:
 
 
 def deployment_title(one: Deployment) -> str:
-    """What a deployment is, in a few words."""
     what = "rollback" if one.kind == "rollback" else "deploy"
     if one.kind == "rollback" and one.release_to:
         target = f" to {plain(one.release_to)}"
@@ -243,31 +237,36 @@ def commits_words(one: Deployment) -> str:
 
 
 def took(one: Deployment, now: datetime) -> str:
-    """How long a deployment took so far."""
     end = one.finished_at or now
     return duration(max(end - one.created_at, timedelta(0)))
 
 
 def deploying_words(one: Deployment, now: datetime) -> str:
-    """A deployment in progress, in a line."""
     what = commits_words(one) or one.kind
     return f"deployment {one.id} {deployment_status(one)} for {age(one.updated_at, now)}: {what}"
 
 
-def step_mark(step: DeploymentStep) -> tuple[str, str]:
+def _step_mark(step: DeploymentStep) -> Cell:
     """Its sign and colour: succeeded, failed, interrupted (by the end of opsbot), or in progress."""
     if step.ok is None:
         return ("·", ODD) if step.ended_at else ("…", "cyan")
     return ("✓", GOOD) if step.ok else ("✗", BAD)
 
 
+def _step_length(step: DeploymentStep, now: datetime) -> str:
+    return duration(max((step.ended_at or now) - step.started_at, timedelta(0)))
+
+
+def step_cells(step: DeploymentStep, now: datetime) -> list[Cell]:
+    """One step of a deployment, beside others on a line."""
+    mark, colour = _step_mark(step)
+    return [(f" {mark} {said(step.name)} ", colour), (_step_length(step, now), "dim")]
+
+
 def step_line(step: DeploymentStep, paint: Paint, now: datetime, columns: int) -> str:
-    """One step of a deployment."""
-    mark, colour = step_mark(step)
-    end = step.ended_at or now
-    length = duration(max(end - step.started_at, timedelta(0)))
+    mark, colour = _step_mark(step)
     note = f"  {said(step.note)}" if step.note else ""
-    words = fit(f"{length:>9}  {said(step.name)}{note}", columns - 4)
+    words = fit(f"{_step_length(step, now):>9}  {said(step.name)}{note}", columns - 4)
     return f"  {paint(mark, colour)} {words}"
 
 
@@ -296,7 +295,6 @@ def outcome(one: Deployment, paint: Paint, now: datetime) -> list[str]:
 
 
 def windows(reply: shapes.WindowsReply, screen: Screen) -> list[str]:
-    """`windows`: those that are open, then those to come."""
     now = screen.now
     lines = [
         f"now      {plain(one.window.name)}: for another {duration(max(one.end - now, timedelta(0)))}, "
@@ -319,7 +317,6 @@ def _does(window: Window) -> str:
 
 
 def history(reply: shapes.HistoryReply, screen: Screen) -> list[str]:
-    """`history`: deployments, then incidents."""
     paint, now, columns = screen.paint, screen.now, screen.columns
     rows: list[list[Cell]] = [
         [
@@ -355,13 +352,11 @@ def history(reply: shapes.HistoryReply, screen: Screen) -> list[str]:
 
 
 def incidents(reply: shapes.IncidentsReply, screen: Screen) -> list[str]:
-    """`incidents`: each with what hangs below it."""
     lines = [line for one in reply.incidents for line in incident_lines(one, screen.paint, screen.now)]
     return lines or ["  none"]
 
 
 def why(reply: shapes.WhyReply, screen: Screen) -> list[str]:
-    """`why`: the line, and what it rests on."""
     paint = screen.paint
     lines = [paint(plain(reply.line), "bold" if reply.known else ODD)]
     return lines + [f"  {paint(stamp(one.at), 'dim')}  {one.kind:<8}{plain(one.text)}" for one in reply.events]

@@ -1,17 +1,21 @@
 """Dialogue and permission checks of `install` and `uninstall`."""
 
+import argparse
 import os
 import shlex
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TextIO
 
+from opsbot.cli import FAILED
 from opsbot.cli.config_location import UsageError
-from opsbot.cli.terminal import plain
+from opsbot.cli.terminal import plain, to_stderr
 from opsbot.config import Scope
 from opsbot.install.files import FileChange
+from opsbot.install.host import HostError
+from opsbot.install.texts import TextError
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,7 +28,6 @@ class Talk:
     """Answer yes to every question except about manual edits (`--yes`)."""
 
     def show(self, text: str = "") -> None:
-        """Print one or more lines."""
         for line in text.splitlines() or [""]:
             print(plain(line), file=self.say)
 
@@ -59,6 +62,21 @@ class Talk:
                 return True
 
 
+def on_the_host(verb: Callable[[argparse.Namespace, Talk], int], args: argparse.Namespace) -> int:
+    """Run a verb that changes the host, on this terminal; its exit code."""
+    try:
+        return verb(args, Talk(sys.stdin, sys.stdout, args.yes))
+    except TextError as error:
+        raise UsageError(str(error)) from error
+    except BrokenPipeError:
+        raise  # the reader closed the pipe
+    except HostError as error:
+        to_stderr(plain(str(error)))
+    except OSError as error:
+        to_stderr(plain(f"{error.filename}: {error.strerror}"))
+    return FAILED
+
+
 def right_person(scope: Scope, verb: str, config: Path | None) -> None:
     """Check that the caller is root, or a plain user in user scope.
 
@@ -75,7 +93,6 @@ def right_person(scope: Scope, verb: str, config: Path | None) -> None:
 
 
 def report_kept(kept: Sequence[FileChange], talk: Talk) -> None:
-    """List the manually edited files that were kept, with advice."""
     for change in kept:
         talk.show(f"Kept with manual edits: {change.path}")
     if kept:

@@ -4,7 +4,7 @@ import os
 import re
 import sys
 import unicodedata
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from typing import TextIO
 
 _COLOURS = {"red": "31", "green": "32", "yellow": "33", "cyan": "36", "dim": "2", "bold": "1"}
@@ -28,7 +28,6 @@ def plain(text: str) -> str:
 
 
 def width(text: str) -> int:
-    """Columns the text takes on a terminal."""
     if text.isascii():
         return len(text)
     wide = sum(1 for letter in text if unicodedata.east_asian_width(letter) in "WF")
@@ -57,32 +56,45 @@ class Paint:
     """Colours words, or leaves them as they are."""
 
     def __init__(self, *, on: bool) -> None:
-        """Whether to colour."""
         self.on = on
 
     def __call__(self, text: str, colour: str) -> str:
-        """The text in that colour: red, green, yellow, cyan, dim, bold, or "" for none."""
-        return f"\x1b[{_COLOURS[colour]}m{text}\x1b[0m" if self.on and colour and text else text
+        """The text in that colour: red, green, yellow, cyan, dim, bold, several of them, or "" for none."""
+        if not (self.on and colour and text):
+            return text
+        return f"\x1b[{';'.join(_COLOURS[each] for each in colour.split())}m{text}\x1b[0m"
 
 
 Cell = tuple[str, str]
 """A text and its colour."""
 
 
-def table(rows: Iterable[Sequence[Cell]], paint: Paint, indent: str = "") -> list[str]:
+def joined(cells: Iterable[Cell], paint: Paint, columns: int) -> str:
+    """The cells one after the other, in at most so many columns."""
+    parts = []
+    for text, colour in cells:
+        shown = fit(text, columns) if columns > 0 else ""
+        columns -= width(shown)
+        parts.append(paint(shown, colour))
+    return "".join(parts).rstrip()
+
+
+def table(rows: Iterable[Sequence[Cell]], paint: Paint, indent: str = "", columns: int = 10_000) -> list[str]:
     """Rows as lines with columns that line up. The texts must be harmless already."""
     rows = list(rows)
-    columns = max((len(row) for row in rows), default=0)
-    widths = [max((width(row[at][0]) for row in rows if at < len(row)), default=0) for at in range(columns)]
-    lines = []
-    for row in rows:
-        cells = [paint(text, colour) + " " * (widths[at] - width(text)) for at, (text, colour) in enumerate(row)]
-        lines.append(indent + "  ".join(cells).rstrip())
-    return lines
+    count = max((len(row) for row in rows), default=0)
+    widths = [max((width(row[at][0]) for row in rows if at < len(row)), default=0) for at in range(count)]
+
+    def padded(row: Sequence[Cell]) -> Iterator[Cell]:
+        yield indent, ""
+        for at, (text, colour) in enumerate(row):
+            yield text, colour
+            yield " " * (widths[at] - width(text) + 2), ""
+
+    return [joined(padded(row), paint, columns) for row in rows]
 
 
 def terminal_width(default: int = 100) -> int:
-    """Columns of the terminal that is written to."""
     try:
         return os.get_terminal_size(sys.stdout.fileno()).columns or default
     except (OSError, ValueError):
@@ -90,6 +102,5 @@ def terminal_width(default: int = 100) -> int:
 
 
 def to_stderr(text: str) -> None:
-    """A word to the person, out of the way of what a script reads."""
     sys.stdout.flush()
     print(f"opsbot: {text}", file=sys.stderr)

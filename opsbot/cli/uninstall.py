@@ -6,7 +6,7 @@ from pathlib import Path
 
 from opsbot.cli import FAILED, FINE
 from opsbot.cli.config_location import UsageError, config_path
-from opsbot.cli.talk import Talk, report_kept, right_person
+from opsbot.cli.talk import Talk, on_the_host, report_kept, right_person
 from opsbot.config import Config, Scope
 from opsbot.config_file import ConfigError, load
 from opsbot.install import host
@@ -16,8 +16,11 @@ from opsbot.install.plan import DAEMON
 _UNKNOWN_STATE = "Without it the state directory is unknown and is not removed."
 
 
+def uninstall(args: argparse.Namespace) -> int:
+    return on_the_host(run_uninstall, args)
+
+
 def run_uninstall(args: argparse.Namespace, talk: Talk) -> int:
-    """Uninstall. Returns the exit code."""
     config, unusable = _config_if_any(args)
     scope = Scope.SYSTEM if os.geteuid() == 0 else Scope.USER
     scope = config.systemd.scope if config is not None else scope

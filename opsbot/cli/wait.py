@@ -1,4 +1,4 @@
-"""Waits for a deployment and tells each of its steps: a line each; on a terminal the last one lives.
+"""Waits for a deployment and prints a line for each step; on a terminal the last one is updated.
 
 And for a reload, which takes the control socket away for a moment.
 """
@@ -9,8 +9,8 @@ from datetime import datetime
 from typing import TextIO
 
 from opsbot.cli import show as cli_show
-from opsbot.cli.client import AnswerError, Client, DaemonUnreachableError
 from opsbot.cli.terminal import Paint, terminal_width
+from opsbot.control.client import AnswerError, Client, DaemonUnreachableError
 from opsbot.control.endpoints import RELOADED
 from opsbot.control.shapes import ReloadReply
 from opsbot.core.deployment import Deployment
@@ -20,7 +20,6 @@ class Progress:
     """Prints a deployment as it goes. Steps that ended are printed once; the running one is rewritten on a terminal."""
 
     def __init__(self, out: TextIO, paint: Paint, clock: Callable[[], datetime]) -> None:
-        """Nothing is printed yet."""
         self._out = out
         self._paint = paint
         self._clock = clock
@@ -36,7 +35,6 @@ class Progress:
         self._out.write(text + "\n")
 
     def show(self, one: Deployment) -> None:
-        """Print what is new."""
         now = self._clock()
         columns = terminal_width()
         if not self._titled:
@@ -81,8 +79,8 @@ def seen_to(
     """What came of a reload. The control socket goes and comes with it: it is waited for, so long.
 
     Raises:
-        NoAnswerError: the daemon has not been there for `patience` seconds.
-        AnswerError: it was started anew meanwhile, or the caller's rank is gone with the old configuration.
+        DaemonUnreachableError: the daemon has not been there for `patience` seconds.
+        AnswerError: it was restarted meanwhile, or the caller's rank is gone with the old configuration.
     """
     gone: float | None = None
     while True:
@@ -97,6 +95,6 @@ def seen_to(
             if reply.answered >= wish:
                 return reply
             if reply.asked < wish:
-                text = "opsbot was started anew meanwhile, and has read its configuration at that"
+                text = "opsbot was restarted meanwhile, and has read its configuration at that"
                 raise AnswerError("not-ready", text)
         sleep(0.2)

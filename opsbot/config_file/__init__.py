@@ -43,7 +43,6 @@ class ConfigError(Exception):
     """The file cannot be used. `problems` are all of them, by line; str() has one a line."""
 
     def __init__(self, problems: list[Problem]) -> None:
-        """Keep the problems."""
         super().__init__("\n".join(map(str, problems)))
         self.problems = problems
 
@@ -124,7 +123,7 @@ def _line(lines: Mapping[KeyPath, int], where: KeyPath) -> int:
 
 
 def _syntax(error: tomli.TOMLDecodeError) -> tuple[int, str, str]:
-    """The line, the key where it can be told, and what is wrong with the syntax."""
+    """The line, the key if it is known, and what is wrong with the syntax."""
     said = redacted(error.msg)
     if said.startswith(("Cannot overwrite a value", "Cannot declare")):
         return error.lineno, _key_at(error.doc, error.lineno), "is defined twice; keep one of them"

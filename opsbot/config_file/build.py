@@ -21,7 +21,6 @@ def build(path: Path, tree: Values) -> Config:
 
 
 def _arguments(table: Table, values: Values) -> dict[str, Any]:
-    """What the value of a table is made with."""
     made: dict[str, Any] = {}
     inline: dict[tuple[str, type], dict[str, Any]] = {}
     for key in table.keys:

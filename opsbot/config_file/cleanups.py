@@ -3,7 +3,7 @@
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
-from opsbot.config_file.kinds import Kind, WrongError, display_value, kind_of, listed, string_of
+from opsbot.config_file.kinds import Kind, WrongError, kind_of, listed, string_of, unfit
 from opsbot.core.globs import glob, malformed, parts_of, too_wide, wild
 
 _EXAMPLE = '"/tmp/voice-meeting-bot/temp/*.pcm"'
@@ -19,9 +19,9 @@ def patterns() -> Kind:
         if not pattern.isprintable():
             raise WrongError("holds a line break or a control character; write the pattern on one line")
         if pattern.startswith("~"):
-            raise WrongError(f"{display_value(value)} begins with ~, which is not expanded; write the whole path")
+            raise unfit(value, "begins with ~, which is not expanded; write the whole path")
         if said := malformed(pattern) or (too_wide(pattern) if pattern.startswith("/") else _relative(pattern)):
-            raise WrongError(f"{display_value(value)} {said}")
+            raise unfit(value, f"{said}")
         return pattern
 
     one = kind_of("a pattern of paths", _EXAMPLE, read)

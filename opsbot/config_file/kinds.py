@@ -87,6 +87,16 @@ def kind_of(
     return kind
 
 
+def unfit(value: object, said: str) -> WrongError:
+    """The error that shows a value and says what is wrong with it."""
+    return WrongError(f"{display_value(value)} {said}")
+
+
+def text_kind(what: str, example: str, read: Callable[[str], Any], show: Callable[[Any], str] = display_value) -> Kind:
+    """A kind that is written as a string."""
+    return kind_of(what, example, lambda kind, value: read(string_of(kind, value)), show)
+
+
 def string_of(kind: Kind, value: object) -> str:
     """The value if it is a string.
 
@@ -103,17 +113,16 @@ def string_of(kind: Kind, value: object) -> str:
 def text(what: str = "a text", example: str = '"text"', *, most: int = 10_000, lines: bool = False) -> Kind:
     """A string that is not empty, on one line unless `lines`."""
 
-    def read(kind: Kind, value: object) -> str:
-        string = string_of(kind, value)
-        if not string.strip():
+    def read(value: str) -> str:
+        if not value.strip():
             raise WrongError(f"is empty; expected {what}, for example {example}")
-        if len(string) > most:
-            raise WrongError(f"has {len(string)} characters; at most {most} are allowed")
-        if not lines and not string.isprintable():
+        if len(value) > most:
+            raise WrongError(f"has {len(value)} characters; at most {most} are allowed")
+        if not lines and not value.isprintable():
             raise WrongError(f"holds a line break or a control character; expected {what} on one line")
-        return string
+        return value
 
-    return kind_of(what, example, read)
+    return text_kind(what, example, read)
 
 
 def anything() -> Kind:
@@ -122,8 +131,6 @@ def anything() -> Kind:
 
 
 def boolean() -> Kind:
-    """True or false."""
-
     def read(kind: Kind, value: object) -> bool:
         if not isinstance(value, bool):
             raise kind.wrong(value)
@@ -157,13 +164,9 @@ def duration(least: timedelta, most: timedelta, example: str) -> Kind:
         try:
             length = parse_duration(string.strip())
         except ValueError as error:
-            raise WrongError(
-                f'{display_value(value)} is not a duration; write it like "90s", "5m", "1h30m", "7d" or "500ms"'
-            ) from error
+            raise unfit(value, 'is not a duration; write it like "90s", "5m", "1h30m", "7d" or "500ms"') from error
         if not least <= length <= most:
-            raise WrongError(
-                f'{display_value(value)} is out of range; expected a duration {span}, for example "{example}"'
-            )
+            raise unfit(value, f'is out of range; expected a duration {span}, for example "{example}"')
         return length
 
     return kind_of(f"a duration {span}", f'"{example}"', read, lambda value: quoted(show_duration(value)))
@@ -180,33 +183,29 @@ def size(least: int, most: int, example: str) -> Kind:
         try:
             count = parse_size(string.strip())
         except ValueError as error:
-            raise WrongError(
-                f'{display_value(value)} is not a size; write it like "512KiB", "50MiB" or "2GiB"'
-            ) from error
+            raise unfit(value, 'is not a size; write it like "512KiB", "50MiB" or "2GiB"') from error
         if not least <= count <= most:
-            raise WrongError(f'{display_value(value)} is out of range; expected a size {span}, for example "{example}"')
+            raise unfit(value, f'is out of range; expected a size {span}, for example "{example}"')
         return count
 
     return kind_of(f"a size {span}", f'"{example}"', read, lambda value: quoted(show_size(value)))
 
 
 def choice(of: type[StrEnum]) -> Kind:
-    """One word of a closed list."""
     words = [str(word) for word in of]
     what = "one of " + ", ".join(f'"{word}"' for word in words)
 
-    def read(kind: Kind, value: object) -> StrEnum:
-        string = string_of(kind, value)
-        if string not in words:
-            guess = nearest(quoted(string), map(quoted, words))
-            raise WrongError(f"{display_value(value)} is not known{guess}; expected {what}")
-        return of(string)
+    def read(value: str) -> StrEnum:
+        if value not in words:
+            guess = nearest(quoted(value), map(quoted, words))
+            raise unfit(value, f"is not known{guess}; expected {what}")
+        return of(value)
 
-    return kind_of(what, f'"{words[0]}"', read, lambda value: quoted(str(value)))
+    return text_kind(what, f'"{words[0]}"', read, lambda value: quoted(str(value)))
 
 
 def listed(kind: Kind, what: str, example: str, *, least: int = 0, once: bool = False) -> Kind:
-    """An array of values of one kind. once: what stands there twice is a slip; what was meant may be missing."""
+    """An array of values of one kind. once: a value given twice is a slip; what was meant may be missing."""
 
     def read(this: Kind, value: object) -> tuple[Any, ...]:
         if not isinstance(value, list):
@@ -248,8 +247,6 @@ def command(example: str) -> Kind:
 
 
 def table_of(kind: Kind, what: str, example: str, names: re.Pattern[str], name: str) -> Kind:
-    """A table of the user's own keys."""
-
     def read(this: Kind, value: object) -> Mapping[str, Any]:
         if not isinstance(value, dict):
             raise this.wrong(value)
@@ -278,14 +275,11 @@ def table_of(kind: Kind, what: str, example: str, names: re.Pattern[str], name: 
 def pattern() -> Kind:
     """A regular expression; kept as text once it is known to compile."""
 
-    def read(kind: Kind, value: object) -> str:
-        string = string_of(kind, value)
+    def read(value: str) -> str:
         try:
-            re.compile(string)
+            re.compile(value)
         except (re.error, OverflowError, RecursionError) as error:
-            raise WrongError(
-                f'{display_value(value)} is not a regular expression ({error}); for example "ok", or "\\\\(ok\\\\)"'
-            ) from error
-        return string
+            raise unfit(value, f'is not a regular expression ({error}); for example "ok", or "\\\\(ok\\\\)"') from error
+        return value
 
-    return kind_of("a regular expression", '"\\"status\\": *\\"ok\\""', read)
+    return text_kind("a regular expression", '"\\"status\\": *\\"ok\\""', read)

@@ -1,6 +1,6 @@
-"""On which line each key of a TOML document stands: tomli reads the values and forgets where they were.
+"""The line of each key of a TOML document: tomli reads the values and forgets where they were.
 
-Only documents that tomli has accepted are given to this scanner, so it needs no errors of its own: it follows strings,
+Only documents that tomli has accepted are given to this scanner, so it needs no error messages: it follows strings,
 arrays and inline tables just far enough to know where each begins and ends. Its paths are tomli's: a string for each
 key, an integer for each place in an array.
 """

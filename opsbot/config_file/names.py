@@ -3,7 +3,17 @@
 import re
 from pathlib import Path, PurePosixPath
 
-from opsbot.config_file.kinds import Kind, WrongError, display_value, found, kind_of, listed, quoted, string_of
+from opsbot.config_file.kinds import (
+    Kind,
+    WrongError,
+    display_value,
+    found,
+    kind_of,
+    listed,
+    quoted,
+    text_kind,
+    unfit,
+)
 
 SERVICE_NAME = re.compile(r"[a-z0-9][a-z0-9._-]{0,63}")
 VARIABLES = re.compile(r"[A-Za-z_][A-Za-z0-9_]*"), "the name of an environment variable"
@@ -12,8 +22,6 @@ _LEAST_SNOWFLAKE, _END_OF_SNOWFLAKES = 10**16, 2**63  # 17 to 19 digits; the fir
 
 
 def snowflake(what: str) -> Kind:
-    """A Discord id, as a number."""
-
     def read(kind: Kind, value: object) -> int:
         if isinstance(value, str) and re.fullmatch(r"[0-9]{17,19}", value.strip()):
             raise WrongError(f"found the id in quotes; drop the quotes: {value.strip()}")
@@ -57,36 +65,30 @@ def branch() -> Kind:
     """The name of a branch, as git-check-ref-format(1) allows it."""
     bad = re.compile(r"[\x00-\x20\x7f~^:?*\[\\]|\.\.|@\{|//|^[-/.]|/\.|[/.]$|\.lock(?:/|$)|^@$")
 
-    def read(kind: Kind, value: object) -> str:
-        string = string_of(kind, value)
-        if string.startswith(("refs/heads/", "origin/")):
-            plain = string.removeprefix("refs/heads/").removeprefix("origin/")
-            raise WrongError(f"{display_value(value)} is more than the branch; write {display_value(plain)}")
-        if not string or bad.search(string):
-            raise WrongError(f'{display_value(value)} is not the name of a branch; for example "main"')
-        return string
+    def read(value: str) -> str:
+        if value.startswith(("refs/heads/", "origin/")):
+            plain = value.removeprefix("refs/heads/").removeprefix("origin/")
+            raise unfit(value, f"is more than the branch; write {display_value(plain)}")
+        if not value or bad.search(value):
+            raise unfit(value, 'is not the name of a branch; for example "main"')
+        return value
 
-    return kind_of("the name of a branch", '"main"', read)
+    return text_kind("the name of a branch", '"main"', read)
 
 
 def unit() -> Kind:
-    """A systemd service unit."""
+    def read(value: str) -> str:
+        if re.fullmatch(r"[A-Za-z0-9:_.\\@-]+", value) and "." not in value:
+            raise unfit(value, f'has no ending; write "{value}.service"')
+        if not re.fullmatch(r"[A-Za-z0-9:_.\\@-]{1,247}\.service", value):
+            raise unfit(value, 'is not a service unit; for example "voice-meeting-discord-bot.service"')
+        return value
 
-    def read(kind: Kind, value: object) -> str:
-        string = string_of(kind, value)
-        if re.fullmatch(r"[A-Za-z0-9:_.\\@-]+", string) and "." not in string:
-            raise WrongError(f'{display_value(value)} has no ending; write "{string}.service"')
-        if not re.fullmatch(r"[A-Za-z0-9:_.\\@-]{1,247}\.service", string):
-            raise WrongError(
-                f'{display_value(value)} is not a service unit; for example "voice-meeting-discord-bot.service"'
-            )
-        return string
-
-    return kind_of("the name of a systemd unit", '"voice-meeting-discord-bot.service"', read)
+    return text_kind("the name of a systemd unit", '"voice-meeting-discord-bot.service"', read)
 
 
 def variable(example: str) -> Kind:
-    """The name of an environment variable. What stands there instead may be the secret itself: it is not shown."""
+    """The name of an environment variable. What is given instead may be the secret itself: it is not shown."""
 
     def read(_: Kind, value: object) -> str:
         if not isinstance(value, str) or not re.fullmatch(r"[A-Za-z_][A-Za-z0-9_]{0,127}", value):

@@ -6,26 +6,31 @@ from collections.abc import Iterable
 from pathlib import Path, PurePosixPath
 from urllib.parse import SplitResult, urlsplit
 
-from opsbot.config_file.kinds import Kind, WrongError, display_value, found, kind_of, listed, quoted, string_of
+from opsbot.config_file.kinds import (
+    Kind,
+    WrongError,
+    found,
+    kind_of,
+    listed,
+    quoted,
+    string_of,
+    text_kind,
+    unfit,
+)
 
 _PORTS = 65_535
 
 
 def absolute_path(example: str) -> Kind:
-    """A path from the root."""
+    def read(value: str) -> Path:
+        if not value.startswith("/"):
+            hint = "; ~ is not expanded" if value.startswith("~") else ""
+            raise unfit(value, f'is not an absolute path{hint}; begin with /, for example "{example}"')
+        if ".." in PurePosixPath(value).parts:
+            raise unfit(value, 'goes through ".."; write the path without it')
+        return Path(value)
 
-    def read(kind: Kind, value: object) -> Path:
-        string = string_of(kind, value)
-        if not string.startswith("/"):
-            hint = "; ~ is not expanded" if string.startswith("~") else ""
-            raise WrongError(
-                f'{display_value(value)} is not an absolute path{hint}; begin with /, for example "{example}"'
-            )
-        if ".." in PurePosixPath(string).parts:
-            raise WrongError(f'{display_value(value)} goes through ".."; write the path without it')
-        return Path(string)
-
-    return kind_of("an absolute path", f'"{example}"', read, lambda value: quoted(str(value)))
+    return text_kind("an absolute path", f'"{example}"', read, lambda value: quoted(str(value)))
 
 
 def directory(example: str) -> Kind:
@@ -35,7 +40,7 @@ def directory(example: str) -> Kind:
     def read(_: Kind, value: object) -> Path:
         path: Path = inner.read(value)
         if path == Path("/"):
-            raise WrongError(f'is the root of the file system; give it a folder of its own, for example "{example}"')
+            raise WrongError(f'is the root of the file system; give it a separate folder, for example "{example}"')
         return path
 
     return kind_of(inner.what, inner.example, read, inner.show)
@@ -44,22 +49,17 @@ def directory(example: str) -> Kind:
 def inside(where: str, example: str) -> Kind:
     """A path that stays inside `where`; kept as text, without `./` and a slash at the end."""
 
-    def read(kind: Kind, value: object) -> str:
-        string = string_of(kind, value)
-        path = PurePosixPath(string)
-        if not string.strip():
+    def read(value: str) -> str:
+        path = PurePosixPath(value)
+        if not value.strip():
             raise WrongError(f'is empty; expected a path inside {where}, for example "{example}"')
-        if path.is_absolute() or string.startswith("~"):
-            raise WrongError(
-                f'{display_value(value)} is outside {where}; write it relative to {where}, for example "{example}"'
-            )
+        if path.is_absolute() or value.startswith("~"):
+            raise unfit(value, f'is outside {where}; write it relative to {where}, for example "{example}"')
         if ".." in path.parts:
-            raise WrongError(
-                f'{display_value(value)} leaves {where} through ".."; write a path inside it, as "{example}"'
-            )
+            raise unfit(value, f'leaves {where} through ".."; write a path inside it, as "{example}"')
         return str(path)
 
-    return kind_of(f"a path inside {where}", f'"{example}"', read)
+    return text_kind(f"a path inside {where}", f'"{example}"', read)
 
 
 def url_parts(string: str, schemes: Iterable[str], example: str) -> SplitResult:
@@ -76,38 +76,29 @@ def url_parts(string: str, schemes: Iterable[str], example: str) -> SplitResult:
     if parts.username is not None or parts.password is not None:
         raise WrongError(f"holds a user name or a password; leave it out, for example {quoted(example)}")
     if parts.scheme not in schemes:
-        raise WrongError(
-            f"{display_value(string)} does not begin with {' or '.join(f'{s}://' for s in schemes)}; "
-            f"for example {quoted(example)}"
+        raise unfit(
+            string, f"does not begin with {' or '.join(f'{s}://' for s in schemes)}; for example {quoted(example)}"
         )
     if not parts.hostname or number == 0 or re.search(r"[\s\x00-\x1f]", string):
-        raise WrongError(f"{display_value(string)} is not an address; for example {quoted(example)}")
+        raise unfit(string, f"is not an address; for example {quoted(example)}")
     return parts
 
 
 def http_url(example: str) -> Kind:
-    """An http or https address."""
+    def read(value: str) -> str:
+        url_parts(value, ("http", "https"), example)
+        return value
 
-    def read(kind: Kind, value: object) -> str:
-        string = string_of(kind, value)
-        url_parts(string, ("http", "https"), example)
-        return string
-
-    return kind_of("an http or https address", quoted(example), read)
+    return text_kind("an http or https address", quoted(example), read)
 
 
 def host() -> Kind:
-    """A host name or IP address."""
+    def read(value: str) -> str:
+        if not is_host(value):
+            raise unfit(value, 'is not a host; expected a name or an IP address, for example "127.0.0.1"')
+        return value
 
-    def read(kind: Kind, value: object) -> str:
-        string = string_of(kind, value)
-        if not is_host(string):
-            raise WrongError(
-                f'{display_value(value)} is not a host; expected a name or an IP address, for example "127.0.0.1"'
-            )
-        return string
-
-    return kind_of("a host name or an IP address", '"127.0.0.1"', read)
+    return text_kind("a host name or an IP address", '"127.0.0.1"', read)
 
 
 def is_host(string: str) -> bool:
@@ -139,7 +130,7 @@ def listen() -> Kind:
             or not is_host(bare)
             or (":" in name and name == bare)
         ):
-            raise WrongError(f'{display_value(value)} is not HOST:PORT; for example {example}, "[::1]:9464", or "off"')
+            raise unfit(value, f'is not HOST:PORT; for example {example}, "[::1]:9464", or "off"')
         if int(digits) > _PORTS:
             raise WrongError(f"port {digits} is out of range; expected 1 to {_PORTS} (0 takes any free one)")
         return bare, int(digits)
@@ -154,16 +145,13 @@ def listen() -> Kind:
 def tls_server() -> Kind:
     """HOST or HOST:PORT as a pair; port 443 where none is given."""
 
-    def read(_: Kind, value: object) -> tuple[str, int]:
-        string = string_of(_, value)
-        name, digits = string, "443"
-        if string.startswith("[") or string.count(":") == 1:
-            name, _colon, digits = string.rpartition(":") if not string.endswith("]") else (string, "", "443")
+    def read(value: str) -> tuple[str, int]:
+        name, digits = value, "443"
+        if value.startswith("[") or value.count(":") == 1:
+            name, _colon, digits = value.rpartition(":") if not value.endswith("]") else (value, "", "443")
         bare = name.removeprefix("[").removesuffix("]")
         if not is_host(bare) or not (digits.isascii() and digits.isdigit()) or not 1 <= int(digits) <= _PORTS:
-            raise WrongError(
-                f'{display_value(value)} is not a server; expected a host, or host:port, for example "example.org:8443"'
-            )
+            raise unfit(value, 'is not a server; expected a host, or host:port, for example "example.org:8443"')
         return bare, int(digits)
 
     def show(value: tuple[str, int]) -> str:
@@ -171,7 +159,7 @@ def tls_server() -> Kind:
         bare = f"[{name}]" if ":" in name else name
         return quoted(bare if number == 443 else f"{bare}:{number}")  # noqa: PLR2004 - https
 
-    return kind_of("a host, or host:port", '"example.org"', read, show)
+    return text_kind("a host, or host:port", '"example.org"', read, show)
 
 
 _SCP = re.compile(r"(?:[A-Za-z0-9_][A-Za-z0-9_.-]*@)?[A-Za-z0-9_][A-Za-z0-9_.-]*:(?!/?/)[^\s]+")
@@ -182,36 +170,32 @@ def repository() -> Kind:
     example = "https://github.com/example/voice-meeting-bot.git"
     what = "the address of a git repository"
 
-    def read(kind: Kind, value: object) -> str:
-        string = string_of(kind, value)
-        if string.startswith("/") or _SCP.fullmatch(string):
-            return string
-        if string.startswith("ssh://"):
-            parts = urlsplit(string)
+    def read(value: str) -> str:
+        if value.startswith("/") or _SCP.fullmatch(value):
+            return value
+        if value.startswith("ssh://"):
+            parts = urlsplit(value)
             if parts.password is not None or parts.hostname is None or parts.hostname.startswith("-"):
                 raise WrongError('is not an address that can be used; for example "ssh://git@example.org/team/bot.git"')
-            return string
-        if string.startswith("file:///"):
-            return string
-        if "::" in string.partition("/")[0]:
-            raise WrongError(
-                f'{display_value(value)} runs a command of its own; expected {what}, for example "{example}"'
-            )
+            return value
+        if value.startswith("file:///"):
+            return value
+        if "::" in value.partition("/")[0]:
+            raise unfit(value, f'runs a command; expected {what}, for example "{example}"')
         try:
-            url_parts(string, ("https", "http"), example)
+            url_parts(value, ("https", "http"), example)
         except WrongError as error:
             if "user name" in str(error):
                 raise WrongError(
                     "holds a user name or a password; leave it out, write the name as username, "
                     "and name the secret by token_env or token_file"
                 ) from error
-            raise WrongError(
-                f'{display_value(value)} is not {what}; for example "{example}", '
-                '"git@github.com:example/bot.git" or an absolute path'
+            raise unfit(
+                value, f'is not {what}; for example "{example}", "git@github.com:example/bot.git" or an absolute path'
             ) from error
-        return string
+        return value
 
-    return kind_of(what, quoted(example), read)
+    return text_kind(what, quoted(example), read)
 
 
 def statuses() -> Kind:
@@ -226,7 +210,7 @@ def statuses() -> Kind:
             raise WrongError(f"found {found(value)}; expected HTTP statuses, for example 200, {example} or [200, 204]")
         low, high = int(match[1]), int(match[2] or match[1])
         if high < low:
-            raise WrongError(f'{display_value(value)} is reversed; write "{high}-{low}"')
+            raise unfit(value, f'is reversed; write "{high}-{low}"')
         return low, high
 
     many = listed(kind_of("", "", lambda _, value: one(value)), "HTTP statuses", example, least=1, once=True)

@@ -1,6 +1,6 @@
 """What no single key can say: which keys need, exclude or contradict each other, within a service and between services.
 
-Rules see the values by table and key. One that is wrong by itself stands there as BROKEN: it counts as given, and no
+Rules see the values by table and key. One that is wrong by itself is BROKEN: it counts as given, and no
 rule judges it.
 """
 
@@ -28,7 +28,7 @@ _FOR_SUPERVISED = ("stop_timeout", "log_keep", "log_size")
 
 
 class _Broken:
-    """Stands for a value that was given and is wrong."""
+    """Replaces a value that was given and is wrong."""
 
 
 BROKEN = _Broken()
@@ -87,7 +87,7 @@ def _ranks(tree: Values) -> Iterator[Breach]:
     guild = _get(_part(tree, "discord") or {}, "guild_id")
     for rank in ("operator", "deployer", "admin"):
         if guild is not None and str(guild) in (_get(roles, rank) or ()):
-            yield ("roles", rank), "names the server's own id, which stands for everyone in it; name a role or a user"
+            yield ("roles", rank), "names the server's own id, which means everyone in it; name a role or a user"
 
 
 def too_long_for_socket(directory: Path) -> str:
@@ -306,7 +306,7 @@ def _between(tree: Values, services: Values) -> Iterator[Breach]:
         folders.append((name, folder))
         state = _get(_part(tree, "state") or {}, "directory")
         if state is not None and state.is_relative_to(folder):
-            yield where, f"holds opsbot's own state.directory, {state}; give the service a folder of its own"
+            yield where, f"holds opsbot's own state.directory, {state}; give the service a separate folder"
 
 
 def _dependencies(services: Values) -> Iterator[Breach]:

@@ -21,14 +21,14 @@ from opsbot.core.keys import Format, Key, key_of
 
 
 class _Absent:
-    """Stands where there is no default."""
+    """Replaces a default where there is none."""
 
 
 ABSENT = _Absent()
 
 
 class Form(StrEnum):
-    """How a table stands in the file."""
+    """How a table is written in the file."""
 
     TABLE = "table"
     """`[http]`: once."""
@@ -57,7 +57,6 @@ class TableKey:
 
     @property
     def required(self) -> bool:
-        """Whether it must be given."""
         return self.default is ABSENT and not self.unset
 
     @property
@@ -79,11 +78,9 @@ class Table:
     tables: tuple["Table", ...] = ()
 
     def names(self) -> list[str]:
-        """All that may stand in it."""
         return [key.name for key in self.keys] + [table.name for table in self.tables]
 
     def key(self, name: str) -> TableKey:
-        """The key of this name."""
         return next(key for key in self.keys if key.name == name)
 
     def secrets(self) -> Iterator[tuple[TableKey, TableKey]]:
@@ -106,7 +103,6 @@ def header(path: str, table: Table) -> str:
 
 
 def table_for(of: type) -> Table:
-    """The table that fills this value."""
     return next(table for _, table in walk(ROOT) if table.of is of)
 
 
@@ -121,7 +117,7 @@ def _table(name: str, of: type, form: Form = Form.TABLE, *, required: bool = Fal
 
 
 def _inner(field: dataclasses.Field[Any]) -> tuple[type, Form] | None:
-    """The value that a field's table fills, and how the table stands in the file; None where the field is a key."""
+    """The value that a field's table fills, and how the table is written in the file; None where the field is a key."""
     hint, declared, _ = _plain(field.type)
     origin = get_origin(hint)
     form = Form.ARRAY if origin is tuple else Form.NAMED if origin is Mapping else Form.TABLE
@@ -141,7 +137,7 @@ def _plain(hint: Any) -> tuple[Any, Key, bool]:
 
 
 def _keys(of: type) -> Iterator[TableKey]:
-    """The keys of a value: those without a default first, then those that properties stand for."""
+    """The keys of a value: those without a default first, then those of properties."""
     fields = [field for field in dataclasses.fields(of) if not key_of(field.type).absent and _inner(field) is None]
     needed = [field for field in fields if _default(field) is ABSENT]
     for field in needed:
@@ -215,7 +211,6 @@ _OF_TYPE: Mapping[type, Callable[[Key, Any], Kind]] = {
 
 
 def kind_for(hint: Any, key: Key, default: Any = ABSENT) -> Kind:
-    """The kind of a key, by its type and what is declared beyond it."""
     if key.format is not None and key.format in _OF_FORMAT:
         return _OF_FORMAT[key.format](key)
     if key.format is Format.SIZE:

@@ -26,8 +26,8 @@ class JsonForm:
     """How the JSON of a dataclass differs from its fields.
 
     hidden: fields that are not sent, and have a default. keys: fields whose key has another name. inlined: fields that
-    are dataclasses, and whose keys stand among those of the object itself. added: keys that are computed when it is
-    sent; where one has the name of a field, it is sent in its place.
+    are dataclasses, and whose keys are among those of the object itself. added: keys that are computed when it is
+    sent; where one has the name of a field, it is sent instead.
     """
 
     hidden: frozenset[str] = frozenset()

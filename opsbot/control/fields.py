@@ -97,14 +97,12 @@ class Fields:
         return at if at.tzinfo else at.replace(tzinfo=UTC)
 
     def level(self, name: str) -> str | None:
-        """A log level."""
         value = self.text(name)
         if value is not None and value not in LEVELS:
             raise BadInputError(f"{name}: {value!r} is none of {', '.join(LEVELS)}")
         return value
 
     def pattern(self, name: str) -> str | None:
-        """A regular expression."""
         value = self.text(name, GREP)
         if value is not None:
             try:

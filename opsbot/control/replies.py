@@ -32,7 +32,6 @@ def like(kind: type[T], value: object, **others: Any) -> T:
 
 
 def check_reply(name: str, health: "CheckHealth") -> shapes.CheckReply:
-    """One check."""
     last = health.last
     if last is None:
         return like(shapes.CheckReply, health, name=name, ok=None, seen="", at=None, took=None)
@@ -41,17 +40,14 @@ def check_reply(name: str, health: "CheckHealth") -> shapes.CheckReply:
 
 
 def statement_reply(value: "Message") -> shapes.StatementReply:
-    """A statement."""
     return shapes.StatementReply(**encode(value), text=_text(value))
 
 
 def _text(value: "str | Message | None") -> str:
-    """In plain text."""
     return plain_times(value if isinstance(value, str) else render(value))
 
 
 def health_reply(health: "ServiceHealth") -> shapes.HealthReply:
-    """The state of a service."""
     return like(
         shapes.HealthReply,
         health,
@@ -83,18 +79,15 @@ def incident_reply(incident: "Incident", now: "datetime | None" = None) -> shape
 
 
 def incidents(found: "Iterable[Incident]", *_: object) -> shapes.IncidentsReply:
-    """`incidents`."""
     return shapes.IncidentsReply([incident_reply(one) for one in found])
 
 
 def history(found: "tuple[Sequence[Deployment], Iterable[Incident]]", *_: object) -> shapes.HistoryReply:
-    """`history`."""
     deployments, happened = found
     return shapes.HistoryReply(deployments, [incident_reply(one) for one in happened])
 
 
 def service_reply(status: "ServiceStatus") -> shapes.ServiceReply:
-    """The status of one service."""
     figures = status.figures
     return like(
         shapes.ServiceReply,
@@ -115,36 +108,31 @@ def service_reply(status: "ServiceStatus") -> shapes.ServiceReply:
 
 
 def status(services: "Iterable[ServiceStatus]", proof: "DeliveryTest | None" = None) -> shapes.StatusReply:
-    """`status` and `health`."""
     path = None if proof is None else like(shapes.ProofReply, proof)
     return shapes.StatusReply([service_reply(one) for one in services], path)
 
 
-def why(account: "RootCause", service: str) -> shapes.WhyReply:
-    """`why`."""
-    from opsbot.messages.accounts import account_line  # noqa: PLC0415 - for this alone
+def why(found: "RootCause", service: str) -> shapes.WhyReply:
+    from opsbot.messages.root_cause_line import root_cause_line  # noqa: PLC0415 - for this alone
 
-    events = [shapes.WhyEvent(one.at, one.kind, _text(one.text)) for one in account.events]
-    return shapes.WhyReply(service, account.known, plain_times(account_line(account)), events)
+    events = [shapes.WhyEvent(one.at, one.kind, _text(one.text)) for one in found.events]
+    return shapes.WhyReply(service, found.known, plain_times(root_cause_line(found)), events)
 
 
 def resumed(found: "Resumed", service: str, _reason: str) -> shapes.ResumeReply:
-    """`resume`."""
     return shapes.ResumeReply(service, found.anything, found.commits)
 
 
 def acknowledgement(value: "Acknowledgement", service: str, _reason: str) -> shapes.AcknowledgementReply:
-    """`ack`."""
     return shapes.AcknowledgementReply(service, value)
 
 
 def trial(sent: "SendResult", notifier: str) -> shapes.NotifyReply:
-    """`notify`."""
     return like(shapes.NotifyReply, sent, notifier=notifier)
 
 
 def notice_reply(notice: "Notification", incident: "Incident | None") -> shapes.NoticeReply:
-    """One notice about trouble; `incident` is its subject, where it has one."""
+    """incident: the subject of the notification, if it has one."""
     text = _text(notice.said)
     if incident is not None:
         cause = _text(incident.cause)

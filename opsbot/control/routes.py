@@ -3,6 +3,7 @@
 import asyncio
 import json
 import logging
+import os
 import uuid
 from collections.abc import AsyncIterator, Awaitable, Callable
 from dataclasses import dataclass
@@ -11,6 +12,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 from aiohttp import web
 
+from opsbot import __version__
 from opsbot.control import endpoints, replies, shapes
 from opsbot.control.endpoints import Endpoint
 from opsbot.control.fields import BadInputError, Fields
@@ -44,6 +46,7 @@ _STATUS = {
     RefusalReason.BAD_INPUT: 400,
     RefusalReason.NOT_READY: 503,
 }
+BODY_BYTES = 64 * 1024
 _SNAPSHOT_SECONDS = 1.0
 _FEED_SECONDS = 5.0
 _HTTP_ERROR = 400
@@ -60,7 +63,7 @@ def _error(status: int, why: str, text: str) -> web.Response:
 
 @web.middleware
 async def errors_as_json(request: web.Request, handler: Handler) -> web.StreamResponse:
-    """Whatever goes wrong is answered as `{why, text}`; what is opsbot's own fault goes into its log with an id."""
+    """Whatever goes wrong is answered as `{why, text}`; internal errors go into the log with an id."""
     try:
         return await handler(request)
     except BadInputError as error:
@@ -72,7 +75,7 @@ async def errors_as_json(request: web.Request, handler: Handler) -> web.StreamRe
     except Exception:
         number = uuid.uuid4().hex[:8]
         log.exception("control socket: %s %s failed (error %s)", request.method, request.path[:100], number)
-        return _error(500, "error", f"opsbot met an error of its own; its log has it under {number}")
+        return _error(500, "error", f"an internal error of opsbot; its log has it under {number}")
 
 
 async def _sent(request: web.Request) -> dict[str, object]:
@@ -93,6 +96,22 @@ async def _sent(request: web.Request) -> dict[str, object]:
     if not isinstance(values, dict):
         raise BadInputError("the body must be a JSON object")
     return values
+
+
+def application(
+    engine: "Engine",
+    clock: Callable[[], datetime],
+    started: datetime,
+    gateway: Callable[[], object] | None,
+    closing: asyncio.Event,
+    reload_requests: ReloadRequests | None,
+) -> web.Application:
+    """Build what answers on the control socket. See `opsbot.control.server.start_control`."""
+    ping = shapes.PingReply(__version__, os.getpid(), started, str(engine.config.state.directory))
+    routes = Routes(engine, clock, ping, Snapshots(engine, clock, ping, gateway), closing, reload_requests)
+    app = web.Application(client_max_size=BODY_BYTES, middlewares=[errors_as_json])
+    app.add_routes(routes.table())
+    return app
 
 
 def _as_it_is(found: Any, *_: object) -> Any:
@@ -172,7 +191,6 @@ class Routes:
         return web.route(endpoint.method, "/v1/" + endpoint.path.replace("{number}", "{number:[0-9]{1,15}}"), handle)
 
     async def _asked(self, endpoint: Endpoint[Any], request: web.Request) -> list[Any]:
-        """Who asks, and the parameters."""
         transport = request.transport
         if transport is None:
             raise web.HTTPBadRequest(reason="the caller is gone")

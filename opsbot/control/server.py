@@ -1,68 +1,91 @@
 """The control socket: HTTP/1.1 in JSON over a unix socket, for the command line on this host.
 
 Anyone who can reach the socket may ask; the kernel says who it is, and the ranks decide (deny by default). So its mode
-is 0666, and the directory it stands in may be entered by those who shall be able to ask.
+is 0666, and its directory may be entered by those who shall be able to ask.
 """
 
 import asyncio
 import contextlib
 import errno
+import logging
 import os
 import socket
 import stat
 from collections.abc import Callable
 from datetime import datetime
+from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from aiohttp import web
 
-from opsbot import __version__
-from opsbot.control.routes import Routes, errors_as_json
-from opsbot.control.shapes import GatewayReply, PingReply
-from opsbot.control.snapshot import Snapshots
 from opsbot.control.unix_path import reachable
 from opsbot.runtime.signals import ReloadRequests
+from opsbot.runtime.tasks import BackgroundTasks
 
 if TYPE_CHECKING:
     from opsbot.engine import Engine
 
-__all__ = ["ControlError", "ControlServer", "GatewayReply", "start_control"]
+log = logging.getLogger(__name__)
 
-BODY_BYTES = 64 * 1024
 CLOSE_SECONDS = 2.0
 _BACKLOG = 64
 _KNOCK_SECONDS = 2.0
 
 
 class ControlError(OSError):
-    """The socket cannot be opened; the text names the path, why, and the mend."""
+    """The socket cannot be opened; the text names the path, the cause and a fix."""
 
 
 class ControlServer:
-    """The open socket. `close` it."""
+    """The open socket. `close` it.
 
-    def __init__(self, path: Path, runner: web.AppRunner, inode: int, closing: asyncio.Event) -> None:
-        """Made by `start_control`."""
+    What answers is loaded at the first connection: most hosts see none for weeks.
+    """
+
+    def __init__(
+        self, path: Path, listener: socket.socket, inode: int, application: Callable[[asyncio.Event], web.Application]
+    ) -> None:
+        """application: builds it; the event ends its streams."""
         self.path = path
-        self._runner = runner
+        self._listener = listener
         self._inode = inode
-        self._closing = closing
+        self._application = application
+        self._closing = asyncio.Event()
+        self._runner: web.AppRunner | None = None
+        self._tasks = BackgroundTasks(log)
+        asyncio.get_running_loop().add_reader(listener, self._connected)
+
+    def _connected(self) -> None:
+        asyncio.get_running_loop().remove_reader(self._listener)
+        self._tasks.run(self._serve(), "control socket")
+
+    async def _serve(self) -> None:
+        await asyncio.to_thread(import_module, "opsbot.control.routes")  # it reads files
+        self._runner = web.AppRunner(
+            self._application(self._closing), access_log=None, shutdown_timeout=CLOSE_SECONDS, keepalive_timeout=5.0
+        )
+        await self._runner.setup()
+        await web.SockSite(self._runner, self._listener, backlog=_BACKLOG).start()
 
     async def close(self) -> None:
-        """End the streams, let the other requests come to their end for a moment, and take the socket away."""
+        """End the streams, wait a moment for the other requests, and remove the socket."""
         self._closing.set()
-        await self._runner.cleanup()
+        if self._listener.fileno() >= 0:
+            asyncio.get_running_loop().remove_reader(self._listener)
+        await self._tasks.close()
+        if self._runner is not None:
+            await self._runner.cleanup()
+        self._listener.close()
         await asyncio.to_thread(self._remove)
 
     def _remove(self) -> None:
         with contextlib.suppress(FileNotFoundError):
-            if self.path.lstat().st_ino == self._inode:  # not another daemon's, made in its place
+            if self.path.lstat().st_ino == self._inode:  # not another daemon's
                 self.path.unlink()
 
 
 def _answers(path: Path) -> bool:
-    """Whether somebody listens on the socket."""
     with reachable(path) as name, socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as knock:
         knock.settimeout(_KNOCK_SECONDS)
         try:
@@ -78,7 +101,7 @@ def _answers(path: Path) -> bool:
 
 
 def _bind(path: Path) -> tuple[socket.socket, int]:
-    """A listening socket at `path`, in the place of a dead daemon's, and its inode."""
+    """A listening socket at `path`, replacing that of a dead daemon, and its inode."""
     try:
         path.parent.mkdir(parents=True, exist_ok=True, mode=0o750)
         with contextlib.suppress(FileNotFoundError):
@@ -112,27 +135,22 @@ async def start_control(
     path: Path,
     clock: Callable[[], datetime],
     *,
-    gateway: Callable[[], GatewayReply] | None = None,
+    gateway: Callable[[], object] | None = None,
     reload_requests: ReloadRequests | None = None,
 ) -> ControlServer:
     """Open the control socket at `path` and answer on it until `ControlServer.close`.
 
-    gateway: how the connection to Discord stands, for the dashboard. wishes: takes what is asked of the daemon itself.
+    gateway: the connection to Discord, with the fields of `GatewayReply`. reload_requests: takes requests to reload.
 
     Raises:
         ControlError: a live daemon answers there, or the socket cannot be made.
     """
-    ping = PingReply(__version__, os.getpid(), clock(), str(engine.config.state.directory))
-    closing = asyncio.Event()
-    routes = Routes(engine, clock, ping, Snapshots(engine, clock, ping, gateway), closing, reload_requests)
-    app = web.Application(client_max_size=BODY_BYTES, middlewares=[errors_as_json])
-    app.add_routes(routes.table())
-    runner = web.AppRunner(app, access_log=None, shutdown_timeout=CLOSE_SECONDS, keepalive_timeout=5.0)
-    await runner.setup()
-    try:
-        listener, inode = await asyncio.to_thread(_bind, path)
-        await web.SockSite(runner, listener, backlog=_BACKLOG).start()
-    except BaseException:
-        await runner.cleanup()
-        raise
-    return ControlServer(path, runner, inode, closing)
+    started = clock()
+
+    def application(closing: asyncio.Event) -> web.Application:
+        from opsbot.control.routes import application  # noqa: PLC0415 - see ControlServer
+
+        return application(engine, clock, started, gateway, closing, reload_requests)
+
+    listener, inode = await asyncio.to_thread(_bind, path)
+    return ControlServer(path, listener, inode, application)

@@ -26,7 +26,7 @@ from opsbot.messages.deployments import deployment_status
 from opsbot.services.port import LogLine, ServiceState
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True, eq=False)
 class CheckReply:
     """One check: its verdict and since when, and what the last look saw."""
 
@@ -40,7 +40,7 @@ class CheckReply:
     streak: int
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True, eq=False)
 class StatementReply:
     """A statement as data, and as English text. See `opsbot.core.message` for the form of `params`."""
 
@@ -49,7 +49,7 @@ class StatementReply:
     text: str
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True, eq=False)
 class HealthReply:
     """The state of a service.
 
@@ -65,7 +65,7 @@ class HealthReply:
     next: Sequence[StatementReply]
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True, eq=False)
 class DeedReply:
     """Something that happened, or that opsbot or a person did, in an incident."""
 
@@ -73,7 +73,7 @@ class DeedReply:
     text: str
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True, eq=False)
 class DependentReply:
     """A service that is down because of another's incident."""
 
@@ -83,7 +83,7 @@ class DependentReply:
     well_at: datetime | None
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True, eq=False)
 class IncidentReply:
     """One incident. `cause`: the current one, after the end the last. `downtime`: for how long its subject was down.
 
@@ -112,7 +112,7 @@ class IncidentReply:
     changes: int
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True, eq=False)
 class LoginsReply:
     """The login budget of a Discord bot: its starts in the last 24 hours, and how many logins Discord allows."""
 
@@ -120,7 +120,7 @@ class LoginsReply:
     limit: int
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True, eq=False)
 class ServiceReply:
     """The status of one service. `health` is its state, from which `healthy` (for exit codes) and `verdict` (up, down
     or unknown, for readers of earlier versions) follow.
@@ -156,7 +156,7 @@ class ServiceReply:
     discord_away: datetime | None
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True, eq=False)
 class ProofReply:
     """Whether alerts arrive: when that was last tried, when it last went well, and what is wrong, or ""."""
 
@@ -165,7 +165,7 @@ class ProofReply:
     failure: str
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True, eq=False)
 class StatusReply:
     """`status` and `health`. `alert_path` is null where it is not known."""
 
@@ -175,11 +175,10 @@ class StatusReply:
 
     @property
     def healthy(self) -> bool:
-        """Whether all of them are."""
         return all(one.healthy for one in self.services)
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True, eq=False)
 class IncidentsReply:
     """`incidents`: newest first."""
 
@@ -187,7 +186,7 @@ class IncidentsReply:
     daemon: bool = True
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True, eq=False)
 class HistoryReply:
     """`history`: newest first."""
 
@@ -196,7 +195,7 @@ class HistoryReply:
     daemon: bool = True
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True, eq=False)
 class WhyEvent:
     """One thing that happened, and what kind of thing it was."""
 
@@ -205,7 +204,7 @@ class WhyEvent:
     text: str
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True, eq=False)
 class WhyReply:
     """`why`: the one line, what it rests on (oldest first), and whether it is known at all."""
 
@@ -216,7 +215,7 @@ class WhyReply:
     daemon: bool = True
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True, eq=False)
 class LogsReply:
     """`logs`: oldest first."""
 
@@ -225,7 +224,7 @@ class LogsReply:
     daemon: bool = True
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True, eq=False)
 class AuditReply:
     """`audit`: newest first."""
 
@@ -233,7 +232,7 @@ class AuditReply:
     daemon: bool = True
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True, eq=False)
 class WindowsReply:
     """The windows that are open, and the next three."""
 
@@ -241,7 +240,7 @@ class WindowsReply:
     daemon: bool = True
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True, eq=False)
 class Restarted:
     """`restart`: the state of the service after it.
 
@@ -254,7 +253,7 @@ class Restarted:
     seen: Message | None = None
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True, eq=False)
 class UpdateReply:
     """What came of asking the remote: `outcome` is `deploying`, `no-news`, `later`, `waiting`, `noted` or `failed`."""
 
@@ -265,7 +264,7 @@ class UpdateReply:
     deployment: Deployment | None
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True, eq=False)
 class Held:
     """`hold`."""
 
@@ -273,7 +272,7 @@ class Held:
     hold: Hold
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True, eq=False)
 class ResumeReply:
     """`resume`: whether there was a hold or a silence; the commits that may be deployed automatically again."""
 
@@ -282,7 +281,7 @@ class ResumeReply:
     unblocked: Sequence[str] = ()
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True, eq=False)
 class AcknowledgementReply:
     """Who has taken an incident. `void_at`: when it got worse, from when on it does not count."""
 
@@ -290,7 +289,7 @@ class AcknowledgementReply:
     value: Acknowledgement
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True, eq=False)
 class NotifyReply:
     """What came of trying a notifier. `doubt`: it may have arrived all the same."""
 
@@ -300,14 +299,14 @@ class NotifyReply:
     doubt: bool
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True, eq=False)
 class ReloadWish:
     """The number of a wish to reload the configuration: `ReloadReply.answered` reaches it once it was seen to."""
 
     wish: int
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True, eq=False)
 class ReloadReply:
     """What came of a reload. `asked`: how many wishes there were. `answered`: the last it answers, 0 where none was."""
 
@@ -318,7 +317,7 @@ class ReloadReply:
     lines: Sequence[str] = ()
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True, eq=False)
 class PingReply:
     """Who answers."""
 
@@ -328,9 +327,9 @@ class PingReply:
     state_directory: str
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True, eq=False)
 class NoticeReply:
-    """One notice about trouble. `told_at` is null while the channel has not been told."""
+    """One notification about an incident. `told_at` is null until it is sent to the channel."""
 
     id: int
     kind: str
@@ -340,17 +339,17 @@ class NoticeReply:
     told_at: datetime | None
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True, eq=False)
 class HostReply:
-    """The host. Memory in bytes, `cpu` in percent of all cores, load over 1, 5, 15 minutes; null where not told."""
+    """The host. Memory in bytes, `cpu` in percent of all cores, load over 1, 5, 15 minutes; null where not known."""
 
     name: str
     figures: HostFigures
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True, eq=False)
 class GatewayReply:
-    """The connection to Discord. `latency` in seconds, null where not known; `waiting`: notices not yet told."""
+    """The connection to Discord. `latency` in seconds, null where not known; `waiting`: notifications not sent yet."""
 
     connected: bool
     since: datetime | None = None
@@ -358,7 +357,7 @@ class GatewayReply:
     waiting: int = 0
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True, eq=False)
 class Snapshot:
     """All that the dashboard shows. `gateway` is null without a daemon, and while it has no bot."""
 
@@ -372,7 +371,6 @@ class Snapshot:
 
     @property
     def healthy(self) -> bool:
-        """Whether all services are."""
         return all(one.healthy for one in self.services)
 
 

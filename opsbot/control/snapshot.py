@@ -4,7 +4,6 @@ import asyncio
 import socket
 import sqlite3
 from collections.abc import Callable
-from dataclasses import replace
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING
 
@@ -17,12 +16,11 @@ if TYPE_CHECKING:
     from opsbot.engine import Engine
 
 SHOWN = 8
-"""Deployments, and notices about trouble, at most."""
+"""Deployments, and notifications about incidents, at most."""
 FRESH = timedelta(milliseconds=900)
 
 
 def recent(db: sqlite3.Connection) -> tuple[list[Deployment], list[NoticeReply]]:
-    """The latest deployments, and the latest notices about trouble."""
     notices = [one for one in outbox.recent(db, SHOWN * 4) if one.kind not in {"deployment", "outcome"}][:SHOWN]
     about = {one.id: one.subject for one in notices if one.kind in {"incident", "recovered", "call"} and one.subject}
     alerts = [
@@ -40,9 +38,8 @@ class Snapshots:
         engine: "Engine",
         clock: Callable[[], datetime],
         ping: PingReply,
-        gateway: Callable[[], GatewayReply] | None,
+        gateway: Callable[[], object] | None,
     ) -> None:
-        """Nothing is gathered yet."""
         self._engine = engine
         self._clock = clock
         self._ping = ping
@@ -75,4 +72,4 @@ class Snapshots:
         if self._gateway is None:
             return None
         waiting, _ = await self._engine.store.read(outbox.waiting, self._engine.clock())
-        return replace(self._gateway(), waiting=waiting)
+        return replies.like(GatewayReply, self._gateway(), waiting=waiting)

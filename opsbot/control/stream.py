@@ -18,7 +18,7 @@ TICK = 0.5
 """Seconds between looks whether the reader is still there."""
 
 HEARTBEAT = 10
-"""Ticks between empty lines, so that a reader can tell silence from death."""
+"""Ticks between empty lines, so that a reader can distinguish silence from death."""
 
 _BACKLOG = 256
 
@@ -34,9 +34,9 @@ async def _pump(items: AsyncIterator[object], queue: "asyncio.Queue[object]") ->
     except ManagerError as error:
         await queue.put({"why": "not-ready", "text": describe(error)})
     except Exception:
-        # The edge: the reader is told, the log has the traceback.
+        # The edge: the reader gets an error, the log the traceback.
         log.exception("a stream on the control socket broke")
-        await queue.put({"why": "error", "text": "opsbot met an error of its own; its log has it"})
+        await queue.put({"why": "error", "text": "an internal error of opsbot; see its log"})
     await queue.put(_End())
 
 
@@ -63,7 +63,7 @@ async def send(request: web.Request, items: AsyncIterator[object], closing: asyn
             quiet = 0
             await response.write(json.dumps(encode(item)).encode() + b"\n")
     except ConnectionError:
-        pass  # the reader went away: nothing is left to be told
+        pass  # the reader went away
     finally:
         pump.cancel()
         with suppress(asyncio.CancelledError):

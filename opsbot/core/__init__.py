@@ -1,1 +1,1 @@
-"""The rules: pure values and decisions. Standard library only; no I/O, no clock, no await."""
+"""Pure values and decisions: standard library only, no I/O, no clock, no await."""

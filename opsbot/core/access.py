@@ -1,18 +1,14 @@
-"""Who may do what: ranks, and the least rank of each action.
+"""Ranks, and the least rank of each action."""
 
-The same table answers for a slash command, a button, a hook and the command line.
-"""
-
-from collections.abc import Mapping
 from dataclasses import dataclass
 from enum import IntEnum, StrEnum
-from typing import Annotated
+from typing import Annotated, Self
 
 from opsbot.core.keys import Format, Key
 
 
 class Rank(IntEnum):
-    """Ranks in order; who holds a higher one may do all a lower one may."""
+    """Ranks in order; each includes the ones below it."""
 
     NONE = 0
     VIEWER = 1
@@ -22,55 +18,41 @@ class Rank(IntEnum):
 
 
 class Action(StrEnum):
-    """What can be asked of opsbot. The value is the name of the command."""
+    """A request to opsbot: the name of the command, and the least rank for it."""
 
-    STATUS = "status"
-    HEALTH = "health"
-    HISTORY = "history"
-    INCIDENTS = "incidents"
-    WHY = "why"
-    LOGS = "logs"
-    RESTART = "restart"
-    SILENCE = "silence"
-    ACK = "ack"
-    DEPLOY = "deploy"
-    NOW = "now"
-    """Asked by a card's button, and on the host: what waits to replace what runs no longer waits."""
-    ROLLBACK = "rollback"
-    HOLD = "hold"
-    RESUME = "resume"
-    AUDIT = "audit"
-    WINDOWS = "windows"
-    NOTIFY = "notify"
-    """Asked on the host: `opsbot notify`, which tries a notifier beside Discord."""
-    RELOAD = "reload"
-    """Asked on the host (SIGHUP, `opsbot reload`): there is no slash command of it."""
+    least_rank: Rank
 
+    def __new__(cls, name: str, least_rank: Rank = Rank.ADMIN) -> Self:
+        """The default rank is for the type checker: `Action("status")` is a lookup."""
+        action = str.__new__(cls, name)
+        action._value_, action.least_rank = name, least_rank
+        return action
 
-LEAST_RANK: Mapping[Action, Rank] = {
-    Action.STATUS: Rank.VIEWER,
-    Action.HEALTH: Rank.VIEWER,
-    Action.HISTORY: Rank.VIEWER,
-    Action.WINDOWS: Rank.VIEWER,
-    Action.INCIDENTS: Rank.VIEWER,
-    Action.WHY: Rank.VIEWER,
-    Action.LOGS: Rank.OPERATOR,
-    Action.RESTART: Rank.OPERATOR,
-    Action.SILENCE: Rank.OPERATOR,
-    Action.ACK: Rank.OPERATOR,
-    Action.DEPLOY: Rank.DEPLOYER,
-    Action.NOW: Rank.DEPLOYER,
-    Action.ROLLBACK: Rank.DEPLOYER,
-    Action.HOLD: Rank.DEPLOYER,
-    Action.RESUME: Rank.DEPLOYER,
-    Action.AUDIT: Rank.ADMIN,
-    Action.NOTIFY: Rank.ADMIN,
-    Action.RELOAD: Rank.ADMIN,
-}
+    STATUS = "status", Rank.VIEWER
+    HEALTH = "health", Rank.VIEWER
+    HISTORY = "history", Rank.VIEWER
+    WINDOWS = "windows", Rank.VIEWER
+    INCIDENTS = "incidents", Rank.VIEWER
+    WHY = "why", Rank.VIEWER
+    LOGS = "logs", Rank.OPERATOR
+    RESTART = "restart", Rank.OPERATOR
+    SILENCE = "silence", Rank.OPERATOR
+    ACK = "ack", Rank.OPERATOR
+    DEPLOY = "deploy", Rank.DEPLOYER
+    NOW = "now", Rank.DEPLOYER
+    """From a card's button or the host: a waiting deployment switches now."""
+    ROLLBACK = "rollback", Rank.DEPLOYER
+    HOLD = "hold", Rank.DEPLOYER
+    RESUME = "resume", Rank.DEPLOYER
+    AUDIT = "audit", Rank.ADMIN
+    NOTIFY = "notify", Rank.ADMIN
+    """From the host only: `opsbot notify` tests a notifier other than Discord."""
+    RELOAD = "reload", Rank.ADMIN
+    """From the host only: SIGHUP or `opsbot reload`."""
 
 
 class Origin(StrEnum):
-    """From where something was asked."""
+    """Where a request comes from."""
 
     DISCORD = "discord"
     CLI = "cli"
@@ -82,15 +64,15 @@ class Origin(StrEnum):
 
 
 AUTOMATIC = frozenset({Origin.POLL, Origin.WEBHOOK})
-"""Origins whose deploys a hold, a quarantine and the wait after a rollback keep back."""
+"""Origins whose deploys a hold, a quarantine and the wait after a rollback delay."""
 
 
 @dataclass(frozen=True, slots=True)
 class Actor:
-    """Who asks.
+    """Who makes a request.
 
     `id` is a Discord user id, `unix:NAME` for a local user, or the origin's own name for opsbot itself.
-    `roles` are the ids (Discord role ids, `unix:@GROUP`) held at the moment of asking.
+    `roles` are the ids (Discord role ids, `unix:@GROUP`) held at that moment.
     """
 
     origin: Origin
@@ -102,12 +84,12 @@ class Actor:
 
     @property
     def automatic(self) -> bool:
-        """True where no person asked."""
+        """Whether no person made the request."""
         return self.origin in AUTOMATIC or self.origin in {Origin.RECOVERY, Origin.STARTUP, Origin.CLEANUP}
 
 
 def itself(origin: Origin) -> Actor:
-    """opsbot acting by itself (a poll, a recovery)."""
+    """opsbot as the actor (a poll, a recovery)."""
     return Actor(origin, f"opsbot:{origin}", "opsbot", owner=True)
 
 
@@ -133,7 +115,7 @@ class Ranks:
     """May do everything, `/audit` included. At least one is needed, or nobody could ever look at the audit log."""
 
     def of(self, actor: Actor) -> Rank:
-        """The highest rank the actor holds; `Rank.NONE` when it holds none (deny by default)."""
+        """The highest rank the actor holds; `Rank.NONE` when it holds none."""
         if actor.owner:
             return Rank.ADMIN
         held = actor.roles | {actor.id}
@@ -147,4 +129,4 @@ class Ranks:
 
     def allow(self, actor: Actor, action: Action) -> bool:
         """Whether the actor may do this."""
-        return self.of(actor) >= LEAST_RANK[action]
+        return self.of(actor) >= action.least_rank

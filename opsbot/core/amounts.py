@@ -22,7 +22,7 @@ _DIGITS_AT_MOST = 19
 
 
 def parse_duration(text: str) -> timedelta:
-    """The duration written as days, hours, minutes, seconds and milliseconds, greatest first: `1h30m`, `500ms`.
+    """Parse a duration, the greatest unit (d, h, m, s, ms) first: `1h30m`, `500ms`.
 
     Raises:
         ValueError: it is not written so, or is longer than a timedelta holds.
@@ -41,7 +41,7 @@ def parse_duration(text: str) -> timedelta:
 
 
 def show_duration(duration: timedelta) -> str:
-    """The duration as `parse_duration` reads it, to the millisecond; what is below it is dropped."""
+    """Format a duration as `parse_duration` reads it, cut to milliseconds."""
     left = duration // timedelta(microseconds=1)
     words = []
     for unit, size in _MICROSECONDS.items():
@@ -52,7 +52,7 @@ def show_duration(duration: timedelta) -> str:
 
 
 def parse_size(text: str) -> int:
-    """The number of bytes written as `512MiB` (powers of 1024) or `50MB` (powers of 1000).
+    """Parse a size in bytes: `512MiB` (powers of 1024), `50MB` (powers of 1000).
 
     Raises:
         ValueError: it is not written so.

@@ -1,15 +1,15 @@
-"""What a service manager does and does not do: what the rest of opsbot goes by, whichever manager it is."""
+"""Capabilities of service managers, so that no code asks which manager it is."""
 
 from dataclasses import dataclass
 
 
 @dataclass(frozen=True, slots=True)
 class Capabilities:
-    """Of one kind of service manager."""
+    """Capabilities of one kind of service manager."""
 
     has_units: bool
-    """Its services are units of systemd: with unit files, users of their own, and a journal."""
+    """Its services are systemd units, with unit files, separate users and a journal."""
     runs_children: bool
-    """It starts the processes itself, as children of opsbot, by the settings in opsbot's configuration."""
+    """It starts the processes as children of opsbot, as configured in opsbot."""
     asks_before_restarts: bool
-    """It asks opsbot's inhibitors before it starts again what died; another one restarts by rules of its own."""
+    """It asks opsbot's inhibitors before it restarts what died; other managers follow separate rules."""

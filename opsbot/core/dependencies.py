@@ -1,8 +1,8 @@
-"""Which services need which, and whose trouble is whose: one root cause, however many fail below it.
+"""Dependencies between services: one root cause for all failures below it.
 
-A service that fails while one it needs has an incident is part of that incident. Where the one it needs is failing too
-but not yet judged, or has not been looked at since, its verdict is waited for, at most `PATIENCE`: children are often
-seen first.
+A service that fails while one of its dependencies has an incident is part of that incident. If a dependency fails but
+has no verdict yet, or has not been checked since, its verdict is awaited for at most `PATIENCE`: the failure of a
+dependent is often seen first.
 """
 
 from collections.abc import Iterator, Mapping
@@ -11,14 +11,14 @@ from datetime import datetime, timedelta
 from enum import StrEnum
 
 PATIENCE = timedelta(seconds=30)
-"""How long a service waits for the verdict on those it needs."""
+"""How long a service waits for the verdict on its dependencies."""
 
 Needs = Mapping[str, tuple[str, ...]]
-"""By service: those it names in `depends_on`."""
+"""By service: the names in its `depends_on`."""
 
 
 def above(needs: Needs, service: str) -> tuple[str, ...]:
-    """All that a service needs, directly or not, the nearest first; itself never."""
+    """All dependencies of a service, the nearest first, without itself."""
     found: dict[str, None] = {}
     edge = [service]
     while edge:
@@ -28,22 +28,22 @@ def above(needs: Needs, service: str) -> tuple[str, ...]:
 
 
 def below(needs: Needs, service: str) -> tuple[str, ...]:
-    """All that need a service, directly or not, in the order of the configuration."""
+    """All dependents of a service, in the order of the configuration."""
     return tuple(name for name in needs if name != service and service in above(needs, name))
 
 
 def ways_back(needs: Needs) -> Iterator[tuple[str, ...]]:
-    """Each ring of services that need each other, once: from its first member in the file back to it."""
-    told: set[frozenset[str]] = set()
+    """Each cycle of dependencies once, from its first member in the file back to it."""
+    found: set[frozenset[str]] = set()
     for start in needs:
         way = _way(needs, start)
-        if way and frozenset(way) not in told:
-            told.add(frozenset(way))
+        if way and frozenset(way) not in found:
+            found.add(frozenset(way))
             yield way
 
 
 def _way(needs: Needs, start: str) -> tuple[str, ...]:
-    """The shortest way from a service back to itself, both ends included; empty where there is none."""
+    """The shortest cycle through a service with both ends, or nothing."""
     came: dict[str, str] = {}
     edge = [start]
     while edge:
@@ -63,32 +63,32 @@ def _way(needs: Needs, start: str) -> tuple[str, ...]:
 
 
 class DependencyState(StrEnum):
-    """How one that is needed stands, when one that needs it fails."""
+    """The state of a dependency when its dependent fails."""
 
     WELL = "well"
     UNSEEN = "unseen"
-    """Nobody has looked since: it may be the cause."""
+    """It was not checked since: it may be the cause."""
     FAILING = "failing"
-    """It was seen to fail, not often enough yet to be judged."""
+    """Its checks fail, not often enough yet for a verdict."""
     DOWN = "down"
     """It has an incident."""
 
 
 @dataclass(frozen=True, slots=True)
 class OwnFault:
-    """The trouble is its own."""
+    """The service itself is the cause."""
 
 
 @dataclass(frozen=True, slots=True)
 class CausedBy:
-    """The trouble is part of another's: that of `root`."""
+    """The failure is part of the incident of `root`."""
 
     root: str
 
 
 @dataclass(frozen=True, slots=True)
 class AwaitVerdict:
-    """It is not known yet: what `on` names is to be judged first."""
+    """The cause is not known before the verdicts on these services."""
 
     on: tuple[str, ...]
 
@@ -96,7 +96,7 @@ class AwaitVerdict:
 def attribute(
     service: str, needs: Needs, standings: Mapping[str, DependencyState], asked: datetime, now: datetime
 ) -> OwnFault | CausedBy | AwaitVerdict:
-    """Whose trouble it is that a service fails. asked: when this was first asked of this trouble."""
+    """Find the cause of a failure. asked: when it was first looked for."""
     up = above(needs, service)
     down = [name for name in up if standings.get(name) is DependencyState.DOWN]
     for name in down:
@@ -111,5 +111,5 @@ def attribute(
 
 
 def pace(interval: timedelta, fall: int) -> timedelta:
-    """How often a check is run while others wait for its verdict: so that it can be reached while they do."""
+    """The interval of a check whose verdict must come within `PATIENCE`."""
     return min(interval, PATIENCE / (fall + 2))

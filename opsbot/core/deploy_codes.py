@@ -1,4 +1,4 @@
-"""The closed lists of codes of deployments: steps, failures, outcomes, refusals, and what the source says.
+"""Codes of deployments: steps, failures, outcomes, refusals, source errors.
 
 Their texts are in `opsbot.messages.deployments` and `opsbot.messages.refusals`. Parameters are named in the comments;
 "cause", "error" and "reason" are messages, sizes are bytes, "commit" is a full id, "release" a folder's name.
@@ -116,7 +116,7 @@ class RemarkCode(MessageCode):
 
 
 class OutcomeCode(MessageCode):
-    """How a deployment ended, and why a service's deploys wait. "retry_at": when opsbot tries the commit again."""
+    """How a deployment ended. "retry_at": when opsbot tries the commit again."""
 
     LIVE = "outcome.live"  # remarks
     FAILED = "outcome.failed"  # cause, retry_at
@@ -164,7 +164,7 @@ class SourceCode(MessageCode):
 
 
 class UpdateCode(MessageCode):
-    """What a poll found, why a new commit is not deployed automatically, and what the channel is told of it."""
+    """What a poll found, and why a new commit is not deployed automatically."""
 
     NO_SOURCE = "update.no-source"  # service
     LIVE_AGAIN = "update.live-again"  # branch, commit

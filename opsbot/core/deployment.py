@@ -8,7 +8,7 @@ and a rollback, whose release is on disk already, PENDING → SWITCHING → REST
 WAITING before SWITCHING while the running release must not be replaced: a bot in a voice channel with people. Up to
 WAITING nothing live has changed: a failure ends in FAILED and there is nothing to roll back. From SWITCHING on, a
 failure goes through UNDOING: the previous release is switched back, restarted and checked, and the deployment ends
-UNDONE (rolled back; without a previous release the service is stopped). When even that fails it ends STUCK and needs
+as rolled back (without a previous release the service is stopped). When even that fails it ends STUCK and needs
 attention. SKIPPED is the end of one whose commit, once fetched, needs no deployment, and of one that may not be
 deployed any more when its wait ends.
 
@@ -90,12 +90,7 @@ MOVES: Mapping[Phase, frozenset[Phase]] = {
     Phase.RESTARTING: frozenset({Phase.VERIFYING, Phase.UNDOING}),
     Phase.VERIFYING: frozenset({Phase.LIVE, Phase.UNDOING}),
     Phase.UNDOING: frozenset({Phase.UNDONE, Phase.STUCK}),
-    Phase.LIVE: frozenset(),
-    Phase.FAILED: frozenset(),
-    Phase.UNDONE: frozenset(),
-    Phase.STUCK: frozenset(),
-    Phase.SKIPPED: frozenset(),
-    Phase.REPLACED: frozenset(),
+    **dict.fromkeys(ENDS, frozenset[Phase]()),
 }
 
 
@@ -193,7 +188,7 @@ class Deployment:
 
     @property
     def ok(self) -> bool | None:
-        """Whether the service runs what was asked for, where there was nothing to do too; None until it is finished."""
+        """Whether the service runs what was requested; None until it is finished."""
         nothing_to_do = self.phase is Phase.SKIPPED and self.failed_in is None
         return self.phase is Phase.LIVE or nothing_to_do if self.finished else None
 
@@ -205,7 +200,7 @@ class Deployment:
 
     @property
     def let_go_on(self) -> int | None:
-        """The deployment that waits on since this one, which was to supersede it, did not get ready."""
+        """The deployment that waits on because this one did not get ready."""
         unready = self.phase in UNREADY_ENDS and self.failed_in is not Phase.WAITING
         return self.instead_of if unready else None
 
@@ -259,7 +254,7 @@ class RefusalReason(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Refused:
-    """No, and why. `message` says it to whoever asked; `deployment` is the one in the way, if there is one."""
+    """A refusal. `deployment` is the one in the way, if there is one."""
 
     why: RefusalReason
     message: Message
@@ -275,8 +270,9 @@ class Accepted:
 
 @dataclass(frozen=True, slots=True)
 class Hold:
-    """No deploys until resumed. `waits` is the commit rolled back from, when a rollback caused it: then only automatic
-    deploys wait, and a commit newer than that one ends it. A person's reason is plain text.
+    """No deploys until resumed. A person's reason is plain text.
+
+    waits: the commit of a rollback that caused it. Then only automatic deploys wait, until there is a newer commit.
     """
 
     service: str
@@ -288,14 +284,14 @@ class Hold:
 
 @dataclass(frozen=True, slots=True)
 class Quarantine:
-    """A commit that opsbot does not deploy automatically: why, and since when. /resume and a deploy by hand lift it."""
+    """A commit that is not deployed automatically until /resume or a manual deploy."""
 
     reason: Message | None
     at: datetime
 
 
 def commit_in(release: str) -> str:
-    """The first characters of the commit that a release is named after (`TIME-COMMIT[-NUMBER]`)."""
+    """The abbreviated commit in a release's name (`TIME-COMMIT[-NUMBER]`)."""
     return release.split("-")[1] if "-" in release else release
 
 
@@ -353,7 +349,7 @@ def busy(service: str, number: int) -> Refused:
 
 
 def follows(waiting: Deployment, branch: str) -> bool:
-    """Whether a deployment follows the tracked branch, rather than what a person named."""
+    """Whether a deployment follows the tracked branch, not a named commit."""
     return waiting.kind is DeploymentKind.DEPLOY and (waiting.actor.automatic or waiting.ref in {None, branch})
 
 
@@ -419,7 +415,7 @@ def no_earlier_release(service: str) -> Refused:
 def previous_good(
     releases: tuple[Release, ...], live: str | None, quarantined: Container[str] = frozenset()
 ) -> Release | None:
-    """The newest good release before the live one, by folder order; not one in quarantine or rolled back from."""
+    """The newest good release before the live one, not quarantined or abandoned."""
     names = [release.name for release in releases]
     earlier = releases[names.index(live) + 1 :] if live in names else releases
     return next(

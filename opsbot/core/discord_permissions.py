@@ -1,4 +1,4 @@
-"""The permissions opsbot needs in its channel, and how Discord computes who has which.
+"""The permissions opsbot needs in its channel, and how Discord computes them.
 
 Bits and rules: Discord's documentation, "Permissions".
 """
@@ -9,7 +9,7 @@ from enum import IntFlag
 
 
 class Permission(IntFlag):
-    """The permissions opsbot asks for when it is invited, and looks for as `opsbot doctor`."""
+    """The permissions of opsbot's invitation, which `opsbot doctor` checks."""
 
     VIEW_CHANNEL = 1 << 10
     SEND_MESSAGES = 1 << 11
@@ -41,14 +41,6 @@ class Overwrite:
     id: str
     allow: int
     deny: int
-
-
-def in_channel(
-    guild: str, member: str, roles: Collection[str], granted: Iterable[tuple[str, int]], overwrites: Iterable[Overwrite]
-) -> Permission:
-    """Which of `Permission` a member has in a channel; takes what `held_in_channel` takes."""
-    base = held_in_channel(guild, member, roles, granted, overwrites)
-    return NEEDED if base & ADMINISTRATOR else Permission(base & NEEDED)
 
 
 def held_in_channel(

@@ -1,8 +1,8 @@
-"""Flapping: what comes and goes again and again is one state of its own, and one message.
+"""Flapping: repeated failures and recoveries are one state and one message.
 
-`changed` folds the openings and closings of a subject's trouble: as many as `changes` within `window`, and it flaps,
-until nothing has changed for `calm`. `alternates` looks at the results of one check, for what never fails often enough
-in a row to be down at all, and yet is not well.
+`changed` folds the openings and closings of a subject's incidents: `changes` of them within `window` are flapping,
+until nothing has changed for `calm`. `alternates` finds a check that fails often, but never often enough in a row to
+be down.
 """
 
 from dataclasses import dataclass, replace
@@ -11,14 +11,14 @@ from datetime import datetime, timedelta
 from opsbot.core.health import alternations, failures, looks
 
 LOOKS = 20
-"""The results `alternates` judges by."""
+"""How many results `alternates` judges."""
 LEAST_FAILED = 6
-"""Of those: fewer are blips, which `fall` is there to forgive."""
+"""Of those; fewer are hiccups, which `fall` forgives."""
 
 
 @dataclass(frozen=True, slots=True)
 class FlapPolicy:
-    """changes: so many openings and closings within `window` are flapping; it ends when none came for `calm`."""
+    """So many changes within `window` are flapping, until none came for `calm`."""
 
     changes: int = 6
     window: timedelta = timedelta(minutes=10)
@@ -27,7 +27,7 @@ class FlapPolicy:
 
 @dataclass(frozen=True, slots=True)
 class Flaps:
-    """What is known of a subject's changes.
+    """The changes of a subject.
 
     changes: those within the window, oldest first. since: the first of those that made it flap, None while it does
     not. count: how many since then. last: the latest.
@@ -45,7 +45,7 @@ class Flaps:
 
 
 def changed(flaps: Flaps, at: datetime, policy: FlapPolicy) -> Flaps:
-    """What is known after one more opening or closing."""
+    """The changes after one more opening or closing."""
     if flaps.since is not None:
         return replace(flaps, count=flaps.count + 1, last=at)
     # A change in the future was made by a clock that was set back since.
@@ -56,7 +56,7 @@ def changed(flaps: Flaps, at: datetime, policy: FlapPolicy) -> Flaps:
 
 
 def is_calm(flaps: Flaps, now: datetime, policy: FlapPolicy) -> bool:
-    """Whether what flapped has not changed for long enough."""
+    """Whether flapping is over."""
     if flaps.since is None or flaps.last is None:
         return False
     # Likewise: a clock that was set back must not make it flap for hours.
@@ -64,7 +64,7 @@ def is_calm(flaps: Flaps, now: datetime, policy: FlapPolicy) -> bool:
 
 
 def alternates(recent: int, policy: FlapPolicy) -> bool:
-    """Whether a check comes and goes too fast for any count of failures in a row: by its last results as bits."""
+    """Whether a check flaps without failures in a row: by its last results as bits."""
     return (
         looks(recent) >= LOOKS
         and failures(recent, LOOKS) >= LEAST_FAILED

@@ -1,4 +1,4 @@
-"""One figure of the host against its threshold, and what is said of it. `host:WHAT` is its subject in incidents."""
+"""One figure of the host, whose subject is `host:WHAT`, and its threshold."""
 
 from dataclasses import dataclass
 
@@ -7,19 +7,19 @@ from opsbot.core.threshold import Threshold
 from opsbot.core.trend import Forecast, Point, forecast, trend
 
 MARGIN = 5.0
-"""Points of percentage between bad and well again."""
+"""Percentage points between the lines for bad and recovered."""
 _FIFTH = 5
 HOUR = 3600.0
 FILLING = (24 * HOUR, 6 * HOUR, HOUR)
-"""How far back is looked for what fills up."""
+"""The spans, in seconds, from which a forecast is made."""
 _WHOLE = 0.8
 
 
 @dataclass(frozen=True, slots=True)
 class Gauge:
-    """A figure as it stands. value is in the threshold's unit.
+    """The current value of a figure, in the threshold's unit.
 
-    cause: what is wrong, where something is. words: the figure, for whoever looks. mend: what can be done.
+    cause: what is wrong, where something is. words: the value as text. mend: the next step.
     """
 
     subject: str
@@ -34,20 +34,20 @@ class Gauge:
 
 @dataclass(frozen=True, slots=True)
 class Users:
-    """Whom to ask about when it is bad: the host's processes, or the folders of one file system."""
+    """What to list when it is bad: processes, or folders of a file system."""
 
     memory: bool = False
     disk: str = ""
-    """Where the file system is mounted."""
+    """The mount point."""
 
 
 def lines_of(bad: float) -> tuple[float, float]:
-    """Bad above and well below, for what must not become too great."""
+    """The two lines of a figure with an upper bound: bad above, recovered below."""
     return bad, bad - min(MARGIN, bad / _FIFTH)
 
 
 def filling(points: list[Point], limit: float, now: float) -> Forecast | None:
-    """When a figure that fills up steadily reaches its limit: the soonest of what the last hour and day foretell."""
+    """Forecast when a rising figure reaches its limit: the soonest of all spans."""
     if not points:
         return None
     last = points[-1][0]
@@ -60,7 +60,7 @@ def filling(points: list[Point], limit: float, now: float) -> Forecast | None:
 
 
 def about(seconds: float) -> str:
-    """A length of time as it may be foretold: "about 9 hours", "about 40 minutes", "about 3 days"."""
+    """Round a duration for a forecast: "about 9 hours", "about 3 days"."""
     for unit, size in (("day", 24 * HOUR), ("hour", HOUR), ("minute", 60.0)):
         count = seconds / size
         if count >= 1.5:  # noqa: PLR2004 - below, the smaller unit says more

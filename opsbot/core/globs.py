@@ -1,7 +1,7 @@
-"""The patterns of a clean-up: which files they name, where they may lead, and which are too wide to be allowed.
+"""Patterns of a clean-up: what they match, and which are too wide.
 
 A pattern is an absolute path. In each of its parts `*`, `?` and `[...]` stay within that part and match no leading dot;
-a part `**` stands for any number of folders. The parts before the first wildcard are fixed.
+a part `**` matches any number of folders. The parts before the first wildcard are fixed.
 """
 
 from collections.abc import Sequence
@@ -18,7 +18,7 @@ _TWO_LEVELS = 2
 
 @dataclass(frozen=True, slots=True)
 class Glob:
-    """A pattern in parts: the fixed folders, the folders with a wildcard or below one, the name of the file."""
+    """A pattern: fixed folders, folders from the first wildcard on, file name."""
 
     fixed: tuple[str, ...]
     folders: tuple[str, ...]
@@ -60,7 +60,7 @@ def glob(pattern: str) -> Glob:
 
 
 def fits(name: str, part: str) -> bool:
-    """Whether a name is meant by one part of a pattern; a name that begins with a dot only where the part does."""
+    """Whether a name matches a part; a leading dot must be in the part too."""
     if name.startswith(".") and not part.startswith("."):
         return False
     return part == ANY_DEPTH or fnmatchcase(name, part)
@@ -87,7 +87,7 @@ def _enters(folders: Sequence[str], path: Sequence[str]) -> bool:
 
 
 def malformed(pattern: str) -> str:
-    """What is wrong with a pattern however it is meant, relative or not; "" where nothing is."""
+    """What is wrong with a relative or absolute pattern; "" where nothing is."""
     parts = parts_of(pattern)
     if ".." in parts:
         return 'goes through ".."; write the path without it'
@@ -96,7 +96,7 @@ def malformed(pattern: str) -> str:
     if pattern.endswith(("/", "/.")):
         return "names a folder; only files are deleted: name them, as in temp/*.pcm"
     if parts[-1] == ANY_DEPTH:
-        return "ends with **, which stands for folders; name the files too, as in temp/**/*.pcm"
+        return "ends with **, which matches folders; name the files too, as in temp/**/*.pcm"
     if bad := next((part for part in parts if ANY_DEPTH in part and part != ANY_DEPTH), None):
         return f'has "{bad}", where ** is only a part of a name; write ** between slashes, or a single *'
     return ""

@@ -1,10 +1,9 @@
 """Health: a fold over check results.
 
-`observe` takes what is known of one check and one new result and gives what is known afterwards, and whether the
-verdict changed. A check is DOWN after `fall` failures in a row, or after `fall` failures of the last `of`; UP after
-`rise` successes in a row, once fewer than `fall` of the last `of` failed; in between it keeps its verdict. Results seen
-while the service is starting, stopping or being deployed are not folded at all (the shell does not ask), so that a
-check cannot count against a start.
+`observe` folds one new result into the health of a check and says whether the verdict changed. A check is DOWN after
+`fall` failures in a row, or after `fall` failures of the last `of`; UP after `rise` successes in a row, once fewer than
+`fall` of the last `of` failed; in between it keeps its verdict. Results seen while the service is starting, stopping or
+being deployed are not folded (the caller skips them), so that a check cannot count against a start.
 """
 
 from dataclasses import dataclass, replace
@@ -17,7 +16,7 @@ from opsbot.core.message import Message, MessageCode
 
 
 class Verdict(StrEnum):
-    """What is held to be true of a check, or of a service."""
+    """The judgement on a check or a service."""
 
     UNKNOWN = "unknown"
     UP = "up"
@@ -25,98 +24,65 @@ class Verdict(StrEnum):
 
 
 class ProbeCode(MessageCode):
-    """What one look at a service can see. How long it took is in the result, so that equal results are equal."""
+    """What a probe can see, without durations, so that equal results are equal."""
 
-    ONLINE = "probe.online"
-    """status: as Discord names it ("online", "idle", "dnd")."""
+    ONLINE = "probe.online"  # status: as Discord names it ("online", "idle", "dnd")
     OFFLINE = "probe.offline"
     PRESENCE_UNAVAILABLE = "probe.presence-unavailable"
-    """why: opsbot's own connection cannot tell (a message, or what Discord said)."""
+    """why: opsbot's own connection is lost (a message, or what Discord said)."""
     NO_DISCORD = "probe.no-discord"
     DISCORD_LOST = "probe.discord-lost"
 
-    PROCESS_RUNNING = "probe.process-running"
-    """pid"""
-    PROCESS_GONE = "probe.process-gone"
-    """pid"""
-    PROCESS_ZOMBIE = "probe.process-zombie"
-    """pid"""
-    PROCESS_FROZEN = "probe.process-frozen"
-    """pid: by SIGSTOP."""
-    MEMORY_USED = "probe.memory-used"
-    """pids, used (bytes)"""
-    MEMORY_ABOVE_LIMIT = "probe.memory-above-limit"
-    """pids, used and limit (bytes)"""
+    PROCESS_RUNNING = "probe.process-running"  # pid
+    PROCESS_GONE = "probe.process-gone"  # pid
+    PROCESS_ZOMBIE = "probe.process-zombie"  # pid
+    PROCESS_FROZEN = "probe.process-frozen"  # pid: by SIGSTOP
+    MEMORY_USED = "probe.memory-used"  # pids, used (bytes)
+    MEMORY_ABOVE_LIMIT = "probe.memory-above-limit"  # pids, used and limit (bytes)
 
-    ACTIVITY = "probe.activity"
-    """activity: what the manager says of the service, a value of `Activity`."""
-    ACTIVITY_AFTER_EXIT = "probe.activity-after-exit"
-    """activity; exit: how the last run ended, a message."""
-    OF_UNIT = "probe.of-unit"
-    """unit; seen: what was seen of it, a message."""
-    UNITS = "probe.units"
-    """seen: what was seen of each, a tuple of messages."""
+    ACTIVITY = "probe.activity"  # activity: what the manager says of the service, a value of `Activity`
+    ACTIVITY_AFTER_EXIT = "probe.activity-after-exit"  # activity; exit: how the last run ended, a message
+    OF_UNIT = "probe.of-unit"  # unit; seen: what was seen of it, a message
+    UNITS = "probe.units"  # seen: what was seen of each, a tuple of messages
 
-    PORT_OPEN = "probe.port-open"
-    """port: somebody listens on it."""
-    PORT_ACCEPTS = "probe.port-accepts"
-    """port: a connection to it was made."""
-    PORT_CLOSED = "probe.port-closed"
-    """port"""
-    PORT_BACKLOG_FULL = "probe.port-backlog-full"
-    """port; waiting: connections that the service has not accepted."""
-    PORT_FROZEN = "probe.port-frozen"
-    """port, pid: the kernel takes connections for a process that is frozen by SIGSTOP."""
+    PORT_OPEN = "probe.port-open"  # port: somebody listens on it
+    PORT_ACCEPTS = "probe.port-accepts"  # port: a connection to it was made
+    PORT_CLOSED = "probe.port-closed"  # port
+    PORT_BACKLOG_FULL = "probe.port-backlog-full"  # port; waiting: connections that the service has not accepted
+    PORT_FROZEN = "probe.port-frozen"  # port, pid: the kernel takes connections for a process that is frozen by SIGSTOP
 
     CONNECTION_REFUSED = "probe.connection-refused"
     CONNECTION_RESET = "probe.connection-reset"
     CONNECTION_CLOSED = "probe.connection-closed"
-    CONNECTION_FAILED = "probe.connection-failed"
-    """reason: what the operating system said."""
-    DNS_FAILED = "probe.dns-failed"
-    """host, reason"""
-    CERTIFICATE_REJECTED = "probe.certificate-rejected"
-    """reason"""
-    TLS_FAILED = "probe.tls-failed"
-    """reason"""
-    NO_ANSWER = "probe.no-answer"
-    """within: a timedelta."""
-    NO_ANSWER_FROM = "probe.no-answer-from"
-    """address, within"""
+    CONNECTION_FAILED = "probe.connection-failed"  # reason: what the operating system said
+    DNS_FAILED = "probe.dns-failed"  # host, reason
+    CERTIFICATE_REJECTED = "probe.certificate-rejected"  # reason
+    TLS_FAILED = "probe.tls-failed"  # reason
+    NO_ANSWER = "probe.no-answer"  # within: a timedelta
+    NO_ANSWER_FROM = "probe.no-answer-from"  # address, within
 
-    HTTP_STATUS = "probe.http-status"
-    """status: one that is expected."""
-    HTTP_UNEXPECTED_STATUS = "probe.http-unexpected-status"
-    """status; expected: ranges as configured ("200-399")."""
-    HTTP_HEADER_MISSING = "probe.http-header-missing"
-    """status, header"""
-    HTTP_HEADER_DIFFERS = "probe.http-header-differs"
-    """status, header, value, pattern"""
-    HTTP_BODY_LACKS = "probe.http-body-lacks"
-    """status, pattern"""
+    HTTP_STATUS = "probe.http-status"  # status: one that is expected
+    HTTP_UNEXPECTED_STATUS = "probe.http-unexpected-status"  # status; expected: ranges as configured ("200-399")
+    HTTP_HEADER_MISSING = "probe.http-header-missing"  # status, header
+    HTTP_HEADER_DIFFERS = "probe.http-header-differs"  # status, header, value, pattern
+    HTTP_BODY_LACKS = "probe.http-body-lacks"  # status, pattern
     HTTP_INVALID = "probe.http-invalid"
     HTTP_BROKEN = "probe.http-broken"
     HTTP_HEAD_TOO_LONG = "probe.http-head-too-long"
     HTTP_CUT_OFF = "probe.http-cut-off"
 
-    COMMAND_EXITED = "probe.command-exited"
-    """exit: a message."""
-    COMMAND_PRINTED = "probe.command-printed"
-    """exit; last: the last line that the command wrote."""
-    COMMAND_TIMED_OUT = "probe.command-timed-out"
-    """within"""
-    COMMAND_NOT_STARTED = "probe.command-not-started"
-    """command, directory, reason"""
-    COMMAND_REFUSED = "probe.command-refused"
-    """reason: what the runner said as the service's user."""
+    COMMAND_EXITED = "probe.command-exited"  # exit: a message
+    COMMAND_PRINTED = "probe.command-printed"  # exit; last: the last line that the command wrote
+    COMMAND_TIMED_OUT = "probe.command-timed-out"  # within
+    COMMAND_NOT_STARTED = "probe.command-not-started"  # command, directory, reason
+    COMMAND_REFUSED = "probe.command-refused"  # reason: what the runner said as the service's user
 
-    CHECK_FAILED_ITSELF = "probe.check-failed-itself"
-    """error: a fault of opsbot, or of the check's configuration."""
+    CHECK_FAILED_ITSELF = "probe.check-failed-itself"  # error: a fault of opsbot, or of the check's configuration
 
 
 @dataclass(frozen=True, slots=True)
 class ProbeResult:
-    """What one look saw. The strings in `seen` may be untrusted text."""
+    """What one probe saw. The strings in `seen` may be untrusted text."""
 
     ok: bool
     seen: Message
@@ -124,7 +90,7 @@ class ProbeResult:
     took: float = 0.0
     """Seconds."""
     known: bool = True
-    """False: what it looks at cannot be asked at present. Such a result is shown and never folded."""
+    """False if the probe was impossible. Such a result is shown and never folded."""
 
 
 KEEP = 50
@@ -149,7 +115,7 @@ class CheckPolicy:
 
 @dataclass(frozen=True, slots=True)
 class CheckHealth:
-    """What is known of one check. `since` is when the verdict began; a failure streak dates from its first failure."""
+    """The health of one check. `since`: when the streak of its verdict began."""
 
     verdict: Verdict = Verdict.UNKNOWN
     since: datetime | None = None
@@ -164,7 +130,7 @@ class CheckHealth:
 
     @property
     def unasked(self) -> bool:
-        """Whether what it looks at could not be asked the last time."""
+        """Whether the last probe was impossible."""
         return self.last is not None and not self.last.known
 
 
@@ -202,9 +168,9 @@ def _push(recent: int, *, failed: bool) -> int:
 
 
 def observe(health: CheckHealth, result: ProbeResult, policy: CheckPolicy) -> tuple[CheckHealth, VerdictChange | None]:
-    """What is known after one more result, and the change of verdict if there was one."""
+    """Fold one more result; return the health and any change of verdict."""
     if result.ok and health.recent == _ALL_WELL and health.verdict is Verdict.UP:
-        # Nearly always, and thousands of times an hour: it was well all the while, and is.
+        # Nearly always, and thousands of times an hour: it was up and is up.
         return CheckHealth(Verdict.UP, health.since, health.streak + 1, health.streak_since, result, _ALL_WELL), None
     same = (health.streak > 0) == result.ok and health.streak != 0
     step = 1 if result.ok else -1

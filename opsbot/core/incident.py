@@ -10,7 +10,7 @@ from datetime import datetime
 from typing import Any
 
 from opsbot.core.layers import FailingCheck
-from opsbot.core.message import GeneralCode, Message, MessageCode, Param, decode, encode, message, plain
+from opsbot.core.message import GeneralCode, Message, MessageCode, Param, decode, encode, message
 
 
 class IncidentCause(MessageCode):
@@ -210,13 +210,21 @@ class Resolution(MessageCode):
     """since: for how long opsbot has run."""
 
 
-class AccountCode(MessageCode):
-    """What an answer to `/why` rests on."""
+class RollbackReason(MessageCode):
+    """Why recovery requests a rollback."""
 
-    INCIDENT_OPENED = "account.incident-opened"
-    """incident: its id; service; about: its cause."""
-    INCIDENT_ENDED = "account.incident-ended"
-    """incident, service; about: its resolution."""
+    INCIDENT = "rollback.incident"
+    """incident: its id; it began with the live release."""
+
+
+class ServiceNotice(MessageCode):
+    """What a message says about a service that has no incident."""
+
+    STOPPED = "notice.stopped"
+    """service; unit: the one of several that a person stopped, "" for all of it."""
+    LOGINS = "notice.logins"
+    """service; units: names; starts in 24 hours; by_manager: how many of them the service manager made by itself;
+    limit: Discord's; spent: opsbot starts it no more."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -261,19 +269,6 @@ def decode_event(value: Mapping[str, Any], at: datetime) -> IncidentEvent:
     """The event that `encode_event` was given; `at` is its time, as a datetime."""
     found = decode(value)
     return IncidentEvent(str(found.code), at, found.params)
-
-
-def as_message(value: str | Message | None) -> Message | None:
-    """A text of another program as a message; None for none."""
-    if isinstance(value, str):
-        return plain(value) if value else None
-    return value
-
-
-def error_message(error: Exception) -> Message:
-    """What an error says: its message where it has one, else its text."""
-    found = getattr(error, "message", None)
-    return found if isinstance(found, Message) else plain(str(error))
 
 
 def check_cause(failing: FailingCheck, failed: int | None = None, looks: int | None = None) -> Message:

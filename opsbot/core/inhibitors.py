@@ -1,7 +1,7 @@
-"""Inhibitors: reasons not to do now what opsbot would do by itself, each asked before it is done.
+"""Inhibitors: reasons to delay an automatic action, asked before it.
 
-An inhibitor delays, it does not cancel: it is asked again, and what it delayed goes on once it gives no reason any
-more. To a person who asks for the same explicitly it is advice: they are told, and obeyed.
+An inhibitor delays and never cancels: it is asked again until it gives no reason any more. A person who requests the
+same action gets the reason as advice, and the action.
 """
 
 import logging
@@ -16,40 +16,31 @@ log = logging.getLogger(__name__)
 class InhibitorCode(MessageCode):
     """Why opsbot does not act now. Times are datetimes."""
 
-    DISCORD_AWAY = "inhibitor.discord-away"
-    """since"""
-    DISCORD_BACK = "inhibitor.discord-back"
-    """since; until: when it counts as down again."""
-    DISCORD_DOUBTED = "inhibitor.discord-doubted"
-    """since: when opsbot lost its own connection."""
-    START_SPACED = "inhibitor.start-spaced"
-    """since: when Discord went away; due: when the service is started next."""
-    RELEASE_UNVERIFIABLE = "inhibitor.release-unverifiable"
-    """since: when Discord went away."""
+    DISCORD_AWAY = "inhibitor.discord-away"  # since
+    DISCORD_BACK = "inhibitor.discord-back"  # since; until: when it counts as down again
+    DISCORD_DOUBTED = "inhibitor.discord-doubted"  # since: when opsbot lost its own connection
+    START_SPACED = "inhibitor.start-spaced"  # since: when Discord went away; due: when the service is started next
+    RELEASE_UNVERIFIABLE = "inhibitor.release-unverifiable"  # since: when Discord went away
     LOGINS_SPENT = "inhibitor.logins-spent"
     """starts in 24 hours; by_manager: how many of them the service manager made by itself; limit: Discord's."""
     LOGINS_LOW = "inhibitor.logins-low"
     """starts in 24 hours; limit: Discord's; due: when the service may be started next."""
-    WINDOW = "inhibitor.window"
-    """window, until"""
-    WINDOW_HOLDS_DEPLOYS = "inhibitor.window-holds-deploys"
-    """window, until"""
-    DEPLOYS_IN_WINDOW_ONLY = "inhibitor.deploys-in-window-only"
-    """window; begins"""
+    WINDOW = "inhibitor.window"  # window, until
+    WINDOW_HOLDS_DEPLOYS = "inhibitor.window-holds-deploys"  # window, until
+    DEPLOYS_IN_WINDOW_ONLY = "inhibitor.deploys-in-window-only"  # window; begins
     NO_WINDOW_FOR_DEPLOYS = "inhibitor.no-window-for-deploys"
     """windows: deploys are for these alone, and none comes again."""
     VOICE_UNKNOWN = "inhibitor.voice-unknown"
-    IN_VOICE = "inhibitor.in-voice"
-    """channel: "" where its name is not known; people; until."""
+    IN_VOICE = "inhibitor.in-voice"  # channel: "" where its name is not known; people; until
 
 
 Inhibitor = Callable[[str], Awaitable[Message | None]]
-"""Asked with a service's name. Why not now; None: go."""
+"""From a service's name to the reason to wait, None for none."""
 
 
 @dataclass(slots=True)
 class Inhibitors:
-    """Who is asked before what. The lists are filled by the wiring; those who ask share this one object.
+    """The inhibitors of each action, filled at startup.
 
     restarts: recovery's restarts of a service that is down. ladder_ends: its rollback and its escalation. spent:
     recovery's restarts again; these do not only delay, they also escalate. starts: opsbot's own supervisor, before it
@@ -65,7 +56,7 @@ class Inhibitors:
     swings: list[Inhibitor] = field(default_factory=list)
 
     async def advice(self, service: str) -> Message | None:
-        """What a person who restarts the service should know."""
+        """The advice to a person who restarts the service."""
         return await first_reason([*self.spent, *self.restarts, *self.swings], service)
 
 

@@ -104,7 +104,7 @@ def key_of(hint: Any) -> Key:
 
 
 def values_by_reload(value: Any, reload: Reload, where: tuple[str, ...] = ()) -> dict[tuple[str, ...], object]:
-    """The keys of a configuration value, and of the values in it, that a reload treats so; each with its value."""
+    """The keys in a configuration value that a reload treats so, with values."""
     found: dict[tuple[str, ...], object] = {}
     for field in dataclasses.fields(value):
         inner, place = getattr(value, field.name), (*where, field.name)

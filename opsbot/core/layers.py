@@ -1,6 +1,6 @@
-"""The checks of a service hang together: unit → process → port → HTTP → command. What is nearest the root is the cause.
+"""Layers of checks (unit, process, port, HTTP, command): the root is the cause.
 
-A port that refuses makes every HTTP check on it fail; that is one trouble, and the port names it.
+A port that refuses connections makes every HTTP check on it fail: that is one problem, named by the port.
 """
 
 from collections.abc import Sequence
@@ -9,12 +9,12 @@ from dataclasses import dataclass
 from opsbot.core.message import Message
 
 ORDER = ("unit", "process", "tcp", "http", "command")
-"""Kinds of checks from the root up; a kind that is not named here stands above them all."""
+"""Kinds of checks from the root up; any other kind is above them."""
 
 
 @dataclass(frozen=True, slots=True)
 class FailingCheck:
-    """A check that fails: its name, its kind, the unit it is about ("" for the whole service), what it saw."""
+    """A failing check. unit: "" for the whole service. seen: what it saw."""
 
     name: str
     kind: str
@@ -32,7 +32,7 @@ def _hangs_below(one: FailingCheck, root: FailingCheck) -> bool:
 
 
 def untangle(failing: Sequence[FailingCheck]) -> tuple[tuple[FailingCheck, ...], tuple[FailingCheck, ...]]:
-    """The causes, root-most first, and the consequences; in the given order where they stand equal."""
+    """The causes, root-most first, and the consequences."""
     ordered = sorted(failing, key=lambda each: depth(each.kind))
     consequences = tuple(one for one in ordered if any(_hangs_below(one, root) for root in ordered))
     return tuple(one for one in ordered if one not in consequences), consequences

@@ -1,8 +1,8 @@
-"""Whether a process leaks memory: judged by the shape of its memory over hours, never by how much it takes.
+"""Detect memory leaks by the shape of memory use over hours, never by its amount.
 
 A leak is a steady rise of the lower edge, in a straight line, to where the run has never been before. So a sawtooth
 with level minima is none and one with rising minima is; a cache that levels off is none, nor a step, a wave or noise.
-What is judged is one run of a service: a restart begins anew.
+Each run of a service is judged separately.
 
 When it is said depends on what is at stake: once a limit will be reached within twice the span that was seen, while two
 thirds of the way are still ahead. Until a whole day was seen, within half of it: a morning's rise looks just like a
@@ -18,7 +18,7 @@ from opsbot.core.trend import Forecast, Point, Trend, forecast, trend
 
 HOUR = 3600.0
 WARM_UP = 0.25 * HOUR
-"""After its start a service loads what it needs: that is not judged."""
+"""Not judged: after its start a service loads what it needs."""
 LEAST_SPAN = 1.75 * HOUR
 SPANS = (96 * HOUR, 48 * HOUR, 24 * HOUR, 12 * HOUR, 6 * HOUR, 2 * HOUR)
 """How far back is looked beside the whole run: the longest first, for it is the surest."""
@@ -53,7 +53,7 @@ class GrowthShape(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class LeakVerdict:
-    """What is held of one run. trend: where it rises. ahead: when it reaches the limit, where that can be foretold."""
+    """The judgement on one run. trend: its rise. ahead: the forecast."""
 
     shape: GrowthShape
     trend: Trend | None = None

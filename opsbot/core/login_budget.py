@@ -1,9 +1,8 @@
-"""The login budget of a Discord bot: how often it may be started in a day before Discord takes its token away.
+"""The login budget of a Discord bot: starts before Discord resets its token.
 
-A bot that logs in (IDENTIFY) more than 1000 times in 24 hours has all its sessions ended and its token reset, and stays
-away until a person puts a new one in place (Discord's documentation, "Gateway", session start limit). Each start of the
-service counts as one login here. It may log in more often than that by itself, after a lost session; that is what the
-half that is never spent is for.
+When a bot logs in (IDENTIFY) more than 1000 times in 24 hours, Discord ends all its sessions and resets its token
+(Discord's documentation, "Gateway", session start limit). Each start of the service counts as one login. Half of the
+budget is never spent, because a bot also logs in after a lost session.
 """
 
 from dataclasses import dataclass
@@ -22,14 +21,14 @@ class LoginBudgetState(StrEnum):
 
     FREE = "free"
     SLOW = "slow"
-    """Automatic starts keep a distance."""
+    """Automatic starts are spaced."""
     SPENT = "spent"
-    """No automatic starts any more: a human is needed."""
+    """No automatic starts any more: needs attention."""
 
 
 @dataclass(frozen=True, slots=True)
 class LoginStarts:
-    """The starts of one service in the last 24 hours. by_manager: those that systemd made by itself (Restart=)."""
+    """The starts within 24 hours. by_manager: those by systemd (Restart=)."""
 
     count: int = 0
     by_manager: int = 0
@@ -38,7 +37,7 @@ class LoginStarts:
 
 @dataclass(frozen=True, slots=True)
 class Allowance:
-    """What the budget says of one more automatic start. due: the earliest moment for it; None: not at all, or now."""
+    """Whether a start is allowed. due: its earliest moment; None: never, or now."""
 
     standing: LoginBudgetState
     due: datetime | None = None
@@ -53,7 +52,7 @@ def spacing(share: float) -> timedelta:
 
 
 def allowance(starts: LoginStarts, limit: int, now: datetime) -> Allowance:
-    """Whether one more automatic start is within the budget, and when. limit: logins allowed in 24 hours."""
+    """Whether one more automatic start is allowed. limit: logins in 24 hours."""
     share = starts.count / limit
     if share >= STOP_AT:
         return Allowance(LoginBudgetState.SPENT)
@@ -67,17 +66,17 @@ def allowance(starts: LoginStarts, limit: int, now: datetime) -> Allowance:
 
 @dataclass(frozen=True, slots=True)
 class LoginThreshold:
-    """A run of a service (or of one of its units) as it was last seen, and the manager's own count of starts then."""
+    """A run of a service or unit, and its manager's count of starts."""
 
     run: str
     restarts: int
 
 
 def starts_since(before: LoginThreshold | None, now: LoginThreshold) -> tuple[int, int]:
-    """How many starts lie between two looks at a service, and how many of them its manager made by itself.
+    """Starts between two observations, and how many its manager made by itself.
 
-    systemd's count (NRestarts) begins anew with each start that was asked for: one that is smaller than before means
-    that somebody started it, and that the manager has restarted it so often since. A first look knows of one start.
+    systemd resets its count (NRestarts) at each requested start: a smaller count than before means that somebody
+    started it, and that the manager has restarted it that often since. The first observation counts as one start.
     """
     if before is None:
         return 1, 0

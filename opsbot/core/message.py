@@ -15,7 +15,7 @@ Param: TypeAlias = Union[str, int, float, datetime, timedelta, "Message", tuple[
 
 
 class MessageCode(StrEnum):
-    """Base of the closed lists of codes, one list for each area; a value reads `AREA.CODE`.
+    """Base of the lists of codes, one for each area; values read `AREA.CODE`.
 
     The comment of a member names its parameters and their units. Each member has a text in `opsbot.messages`.
     """
@@ -50,20 +50,18 @@ def message(code: MessageCode, /, **params: Param) -> Message:
 
 
 def plain(text: str) -> Message:
-    """A sentence that exists only as text: what an earlier version stored, or another program wrote."""
+    """A text of an earlier version or of another program."""
     return Message(GeneralCode.TEXT, {"text": text})
 
 
 class MessageError(Exception):
-    """An error that is described by a message. Its `str` is for tracebacks; front ends and logs render `message`."""
+    """An error with a message, which front ends and logs render."""
 
     def __init__(self, message: Message) -> None:
-        """Keep the message."""
         super().__init__(message)
         self.message = message
 
     def __str__(self) -> str:
-        """The code and its parameters."""
         return f"{self.message.code} {dict(self.message.params)}" if self.message.params else self.message.code
 
 
@@ -73,7 +71,7 @@ def message_of(error: Exception) -> Message:
 
 
 def redacted(value: Message, redact: Callable[[str], str]) -> Message:
-    """The message with `redact` applied to each string in it; the same object where that changes nothing."""
+    """Apply `redact` to each string in a message; an unchanged one is returned."""
     changed = {name: clean for name, each in value.params.items() if (clean := _redacted(each, redact)) != each}
     return Message(value.code, {**value.params, **changed}) if changed else value
 

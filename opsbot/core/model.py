@@ -1,4 +1,4 @@
-"""Values shared by the store, the engine and those who show them."""
+"""Values shared by the store, the engine and the front ends."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -12,18 +12,18 @@ from opsbot.core.recovery import RecoveryState
 
 
 class NotificationKind(StrEnum):
-    """What a notice in the outbox is about."""
+    """The kind of a notification in the outbox."""
 
     DEPLOYMENT = "deployment"
     """A card: one deployment, edited as it goes. `subject` is the deployment's id."""
     OUTCOME = "outcome"
-    """A deployment went wrong: a new message, since an edit of its card notifies nobody. `subject` is its id."""
+    """A deployment failed: a new message, since edits notify nobody. `subject` is its id."""
     INCIDENT = "incident"
-    """A card: one incident, from alarm to end. `subject` is the incident's id."""
+    """A card: one incident, from alert to resolution. `subject` is the incident's id."""
     RECOVERED = "recovered"
-    """An incident is over. `subject` is the incident's id."""
+    """An incident is resolved. `subject` is the incident's id."""
     CALL = "call"
-    """opsbot gave up and calls for a human. `subject` is the incident's id."""
+    """Automatic recovery gave up: needs attention. `subject` is the incident's id."""
     TIMELINE = "timeline"
     """A short line in an incident's thread. `subject` is the incident's id; `body`: text, sign."""
     REMINDER = "reminder"
@@ -31,13 +31,13 @@ class NotificationKind(StrEnum):
     ESCALATION = "escalation"
     """Nobody acknowledged an incident in time: a role is pinged. `subject` is its id; `body`: role."""
     DIGEST = "digest"
-    """What came and went during a long outage, in one message. `body`: members, the ids of the notices it tells."""
+    """One message about everything during a long outage. `body`: members, the ids of its notifications."""
     STORM = "storm"
-    """A card: many services became unwell at once, told by one message (`opsbot.core.storm`)."""
+    """A card: many services went down at once (`opsbot.core.storm`)."""
     SOURCE = "source"
-    """No news from a repository, or news again. `body`: text, ok."""
+    """A repository cannot be reached, or can again. `body`: text, ok."""
     UPDATE = "update"
-    """A new commit that is not deployed by itself. `body`: text, commit, commits, why."""
+    """A new commit that is not deployed automatically. `body`: text, commit, commits, why."""
     WORD = "word"
     """A plain notification. `body`: text (a message; a sentence in rows of earlier versions), level (info, warning,
     error), lines shown below it, chart, revision."""
@@ -73,13 +73,13 @@ class Notification:
     shown: int = -1
     dropped: bool = False
     digest: int | None = None
-    """The digest that tells it, instead of a message of its own."""
+    """The digest that contains it, instead of a separate message."""
     storm: int | None = None
-    """The storm that tells it first; it may have a card of its own later."""
+    """The storm that contains it; it may get a separate card later."""
 
     @property
     def said(self) -> Message | None:
-        """What it says beside its subject: an event, a sentence, a reason."""
+        """Its text besides the subject: an event, a sentence, a reason."""
         found = next((each for name in ("event", "text", "why") if (each := self.body.get(name))), None)
         if isinstance(found, dict):
             return decode(found)
@@ -87,12 +87,12 @@ class Notification:
 
 
 ADVICE = "the mend"
-"""The name under which a trouble of the host carries what can be done about it, beside what was seen."""
+"""The name of the entry with the remediation in the evidence of an incident of the host."""
 
 
 @dataclass(frozen=True, slots=True)
 class Evidence:
-    """What an incident rests on, taken at its newest failure. What was seen and logged may be untrusted.
+    """The evidence of an incident at its newest failure. Its texts may be untrusted.
 
     checks: each failing check's name and what it saw, the root-most first. consequences: likewise, those that hang
     below one of `checks` (`opsbot.core.layers`) and fail because of it. exit: how the process ended, where it did.
@@ -107,7 +107,7 @@ class Evidence:
 
 @dataclass(frozen=True, slots=True)
 class Dependent:
-    """A service that is down because of another's incident. `cause` is what was seen of it."""
+    """A service that is down in another's incident. `cause`: what was seen."""
 
     service: str
     cause: Message
@@ -117,7 +117,7 @@ class Dependent:
 
 @dataclass(frozen=True, slots=True)
 class Incident:
-    """One trouble of one subject, from its first failure to its end.
+    """One incident of one subject, from its first failure to its resolution.
 
     `service` is its subject: a service's name, or `host:WHAT` (`opsbot.core.subjects`).
     """
@@ -125,7 +125,7 @@ class Incident:
     id: int
     service: str
     cause: Message
-    """What is wrong now; after the end, what was wrong last. What it began with is in the first event."""
+    """The current cause; after the end, the last one. The first cause is in the first event."""
     opened_at: datetime
     evidence: Evidence
     events: tuple[IncidentEvent, ...] = ()
@@ -136,7 +136,7 @@ class Incident:
     resolution: Message | None = None
     revision: int = 0
     part_of: int | None = None
-    """The incident it turned out to be part of, and was folded into."""
+    """The incident it was merged into."""
     dependents: tuple[Dependent, ...] = ()
     flaps: Flaps = field(default_factory=Flaps)
     """While it flaps, and after it did: how often it changed."""
@@ -149,12 +149,12 @@ class Incident:
 
     @property
     def deeds(self) -> tuple[IncidentEvent, ...]:
-        """What happened and was done after it was opened, as far as a card lists it."""
+        """The events after it was opened that a card lists."""
         return tuple(each for each in self.events if each.listed and each.kind != IncidentEventKind.OPENED)
 
     @property
     def first_cause(self) -> Message:
-        """What it began with."""
+        """The cause when it was opened."""
         return first_cause(self.events) or self.cause
 
     def downtime(self, now: datetime) -> timedelta:
@@ -165,7 +165,7 @@ class Incident:
 
 @dataclass(frozen=True, slots=True)
 class Acknowledgement:
-    """Somebody has taken an incident upon them: no reminders, no escalation.
+    """Somebody takes care of an incident: no reminders, no escalation.
 
     void_at: when it got worse, from when on it does not count; void_why: the event that made it worse.
     """
@@ -197,7 +197,7 @@ class Storm:
 
 @dataclass(frozen=True, slots=True)
 class DeliveryTest:
-    """The last try of the alert path. proven_at: when one last went well. failure: what was wrong this time, or ""."""
+    """The last test of alert delivery. proven_at: the last success."""
 
     channel: int
     tried_at: datetime
@@ -209,7 +209,7 @@ class DeliveryTest:
 
 @dataclass(frozen=True, slots=True)
 class Board:
-    """The message that shows how things stand, in one channel.
+    """The status board of one channel.
 
     tried_at: when it was first tried to be posted; with message None it is in doubt whether it was. changed_at: when
     what it shows last changed. edited_at: when it was last posted or edited. shown: a digest of what it shows.
@@ -221,7 +221,7 @@ class Board:
     edited_at: datetime
     message: int | None = None
     pinned: bool = False
-    """It was pinned once: whoever takes the pin away wants it so."""
+    """It was pinned once and is not pinned again, as somebody may have unpinned it."""
     shown: str = ""
 
 
@@ -248,7 +248,7 @@ class Live:
 
 @dataclass(frozen=True, slots=True)
 class SourceState:
-    """What is known of a service's remote.
+    """The state of a service's remote.
 
     `head` is the last commit its branch was seen at; `noted` the last commit that was announced and not deployed.
     """

@@ -1,4 +1,4 @@
-"""Which modules with native code a changed lock file touches: those compile on the host, or fetch what fits it."""
+"""Modules with native code in lock files: their install depends on the host."""
 
 import re
 from collections.abc import Sequence
@@ -33,7 +33,7 @@ NATIVE = (
 
 @cache
 def _mention(name: str) -> re.Pattern[str]:
-    """The name as package.json, package-lock.json, yarn.lock, pnpm-lock.yaml and bun.lock write it: no part of another.
+    """The whole name as the lock files of npm, yarn, pnpm and bun write it.
 
     Before it a quote, a space, `node_modules/` or, in old pnpm files, the line's first slash.
     """
@@ -41,7 +41,7 @@ def _mention(name: str) -> re.Pattern[str]:
 
 
 def _said(lines: Sequence[str], name: str) -> list[str]:
-    """What a file says of a package: the lines that mention it, and those below them that are indented deeper."""
+    """The lines about a package: those with its name, and those indented below."""
     said, within = [], -1
     for line in lines:
         depth = len(line) - len(line.lstrip())
@@ -55,7 +55,7 @@ def _said(lines: Sequence[str], name: str) -> list[str]:
 
 
 def native_changes(old: str, new: str) -> tuple[str, ...]:
-    """The native modules of which these two versions of a file (a package.json or a lock file) say different things."""
+    """The native modules that differ between two versions of a lock file."""
     before, after = old.splitlines(), new.splitlines()
     return tuple(
         name

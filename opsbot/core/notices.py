@@ -6,10 +6,6 @@ from opsbot.core.message import MessageCode
 class NoticeCode(MessageCode):
     """Plain notifications in the ops channel."""
 
-    STOPPED_BY_HAND = "notice.stopped_by_hand"
-    """service, unit: "" for the whole service"""
-    LOGINS_BURNT = "notice.logins_burnt"
-    """service, starts, by_manager, limit, units, is_spent: whether no start is left to spare"""
     LEAK = "notice.leak"
     """service, rate: bytes an hour, seen: timedelta, before, level: bytes, origin: message, limit: bytes, limited_by,
     ahead"""

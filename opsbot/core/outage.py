@@ -1,7 +1,7 @@
-"""Is it us or Discord? Goes by opsbot's own connection, and says when an outage of Discord begins and ends.
+"""Detect when an outage of Discord begins and ends, from opsbot's own connection.
 
-Two signs are needed before Discord (or this host's way to it) counts as away: the gateway is lost and REST fails too;
-or the gateway alone is lost for longer than any reconnection takes. A refused token or intent is opsbot's own trouble.
+Discord (or this host's connection to it) counts as down when the gateway is lost and REST fails too, or when the
+gateway is lost for longer than any reconnection takes. A refused token or intent is no outage.
 """
 
 from dataclasses import dataclass, replace
@@ -21,7 +21,7 @@ DEAD_FIRST, DEAD_MOST = timedelta(seconds=30), timedelta(minutes=5)
 
 @dataclass(frozen=True, slots=True)
 class Signs:
-    """What opsbot sees of Discord. up: events arrive, heartbeats are answered. since: when `up` became this.
+    """opsbot's connection. up: heartbeats are answered. since: when `up` changed.
 
     rest_fails: the last request failed as in an outage. refused: Discord answers, and refuses the token or an intent.
     """
@@ -34,18 +34,18 @@ class Signs:
 
 @dataclass(frozen=True, slots=True)
 class Outage:
-    """Discord away, from the loss of the gateway to its return. ended: None while it lasts."""
+    """An outage, from the loss of the gateway. ended: None while it lasts."""
 
     began: datetime
     ended: datetime | None = None
 
     def shadows(self, now: datetime) -> bool:
-        """Whether a bot that is not well may be so for this outage: while it lasts, and a little longer."""
+        """Whether it may explain that a bot is down: while it lasts, and for `AFTERMATH`."""
         return self.ended is None or now - self.ended < AFTERMATH
 
 
 def judge(outage: Outage | None, signs: Signs, now: datetime) -> Outage | None:
-    """The outage after one more look: the last one, ended or not; None where there was none."""
+    """The last outage after one more observation; None where there was none."""
     lasted = now - signs.since
     if outage is not None and outage.ended is None:
         if signs.refused:
@@ -58,5 +58,5 @@ def judge(outage: Outage | None, signs: Signs, now: datetime) -> Outage | None:
 
 
 def dead_spacing(starts: int) -> timedelta:
-    """How long after its last start a bot that died in an outage is started again. starts: those in this outage."""
+    """The delay before a bot that died is restarted. starts: those in this outage."""
     return min(DEAD_FIRST * 2 ** min(max(starts - 1, 0), 10), DEAD_MOST) if starts else timedelta(0)

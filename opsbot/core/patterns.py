@@ -1,7 +1,7 @@
-"""The path patterns of `when_changed`: `*` and `?` stay within a folder, `**` does not.
+"""Path patterns of `when_changed`: `*` and `?` match in a folder, `**` across.
 
-They are anchored: `package.json` is the one at the root of the release, and no other. Brackets stand for themselves,
-as in `[slug].js`. Two other languages have their own module: a clean-up's patterns keep away from hidden files
+They are anchored: `package.json` is the one at the root of the release, and no other. Brackets are literal, as in
+`[slug].js`. Two other languages have their own module: a clean-up's patterns keep away from hidden files
 (`opsbot.core.globs`), and those of `ignore` and `ask_when_changed` are .gitignore's (`opsbot.source.attention`).
 """
 

@@ -11,6 +11,7 @@ from datetime import UTC, datetime, timedelta
 from enum import StrEnum
 from typing import Annotated, Any
 
+from opsbot.core.deployment import Phase
 from opsbot.core.incident import EscalationReason, IncidentCause, IncidentEvent, IncidentEventKind, Resolution
 from opsbot.core.keys import DAY, HOUR, NO_TIME, SECOND, Key
 from opsbot.core.message import Message, Param, decode, encode, message
@@ -152,6 +153,8 @@ def apply(state: RecoveryState, event: IncidentEvent) -> RecoveryState:
             actor = params.get("actor")
             found = _helped(state, message(Resolution.RESTARTED_BY, actor=actor))
             return replace(_tried(found, Attempt(event.at, AttemptBy.PERSON, str(actor))), is_dead=False)
+        case IncidentEventKind.DEPLOYMENT_ENDED if params.get("phase") == Phase.STUCK:
+            return _in_vain(state)
         case IncidentEventKind.DEPLOYMENT_ENDED:
             return _helped(state, Message(Resolution.DEPLOYMENT, params))
     return _by_recovery(state, event)
@@ -291,12 +294,17 @@ def next_step(state: RecoveryState, facts: RecoveryFacts, ladder: RecoveryPolicy
         if last <= now < due:  # a restart in the future was made by a clock that was set back since
             return RecoveryStep(RecoveryAction.WAIT, due, attempt=tried + 1)
         return RecoveryStep(RecoveryAction.RESTART, now, attempt=tried + 1)
-    blamed = facts.live_since is not None and facts.since - facts.live_since <= ladder.blame
+    blamed = facts.live_since is not None and is_to_blame(facts.live_since, facts.since, ladder)
     if ladder.roll_back and blamed and facts.previous and not state.rolled_back:
         return RecoveryStep(RecoveryAction.ROLL_BACK, now)
     return RecoveryStep(
         RecoveryAction.CALL_HUMAN, now, _why_escalate(state, ladder, len(spent), cannot_help=cannot_help)
     )
+
+
+def is_to_blame(live_since: datetime, since: datetime, policy: RecoveryPolicy) -> bool:
+    """Whether an incident began soon after the live release did; one that came later is not what it began with."""
+    return timedelta(0) <= since - live_since <= policy.blame
 
 
 def _why_escalate(state: RecoveryState, ladder: RecoveryPolicy, spent: int, *, cannot_help: bool) -> Message:

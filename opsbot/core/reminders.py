@@ -1,4 +1,4 @@
-"""Reminders with growing distance, and one escalation, of an incident that nobody has acknowledged."""
+"""Reminders at growing intervals, and one escalation, until acknowledged."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
@@ -26,11 +26,11 @@ def reminded(
     quiet_until: datetime | None,
     now: datetime,
 ) -> ReminderSchedule | None:
-    """What is known after the reminder that is due now; None where none is due.
+    """The schedule after the reminder that is due now; None where none is due.
 
     distances: before the first reminder, the second and so on; the last one is repeated, none at all turns them off.
-    told_at: when people were last woken for it; before that there is nothing to remind of. quiet_until: the end of the
-    last silence, from which it counts anew.
+    told_at: the last notification; before it there is nothing to remind of. quiet_until: the end of the last silence,
+    which restarts the interval.
     """
     if not distances or told_at is None:
         return None
@@ -44,10 +44,10 @@ def reminded(
 def escalated(
     paging: ReminderSchedule, after: timedelta | None, quiet_until: datetime | None, now: datetime
 ) -> ReminderSchedule | None:
-    """What is known after the escalation that is due now; None where none is due, or it was made already.
+    """The schedule after the escalation that is due now; None where none is.
 
     after: how long an incident may be unacknowledged; None turns it off. It counts from the beginning and not from
-    when Discord was told: other notifiers may be the only way left.
+    the message in Discord: other notifiers may be the only way left.
     """
     if after is None or paging.escalated_at is not None:
         return None

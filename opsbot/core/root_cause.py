@@ -1,7 +1,7 @@
-"""Why: one causal line about a service, from what is known of it. Nothing is guessed: what is not known is said so.
+"""Why: one causal line about a service, from what is known of it. What is not known is not guessed.
 
-`find_root_cause` puts together what was gathered: the latest incident, the one it was part of, what systemd said around
-its beginning, the deployments and what people did before it.
+`find_root_cause` combines what was gathered: the latest incident, the one it was part of, what systemd said around its
+beginning, the deployments and what people did before it.
 """
 
 from collections.abc import Iterator, Sequence
@@ -11,31 +11,20 @@ from enum import StrEnum
 
 from opsbot.core import journal_reasons
 from opsbot.core.deployment import CHANGED, Deployment, DeploymentKind, Phase
-from opsbot.core.incident import UNLISTED, AccountCode, IncidentEventKind, exit_of
+from opsbot.core.incident import UNLISTED, IncidentEventKind, exit_of
 from opsbot.core.message import Message, message, plain
 from opsbot.core.model import AuditEntry, Dependent, Incident
+from opsbot.core.root_cause_codes import RootCauseCode
 
 AFTER = timedelta(hours=2)
-"""A deployment this long before a trouble is worth naming."""
+"""A deployment this long before an incident is worth naming."""
 SHORTLY = timedelta(minutes=5)
-"""A person's deed this long before it may have been its cause."""
+"""A person's action this long before it may have been its cause."""
 AROUND = timedelta(minutes=2)
 """What systemd says this long before and after a beginning, belongs to it."""
-DEEDS = 3
-_ENDED = {
-    Phase.LIVE: "went live",
-    Phase.FAILED: "failed",
-    Phase.UNDONE: "was rolled back",
-    Phase.STUCK: "needs attention",
-    Phase.SKIPPED: "was skipped",
-    Phase.REPLACED: "was superseded",
-}
+ACTIONS_SHOWN = 3
 
-Part = str | datetime | Message
-Parts = tuple[Part, ...]
-
-
-_NO_DEEDS = UNLISTED | {
+_NO_ACTIONS = UNLISTED | {
     IncidentEventKind.OPENED,
     IncidentEventKind.UNSEEN_BEFORE,
     IncidentEventKind.FLAPPING,
@@ -50,9 +39,9 @@ class TimelineEntryKind(StrEnum):
     DEPLOY = "deploy"
     PERSON = "person"
     MANAGER = "manager"
-    TROUBLE = "trouble"
-    DEED = "deed"
-    WELL = "well"
+    DOWN = "trouble"
+    ACTION = "deed"
+    RECOVERED = "well"
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,9 +58,9 @@ class RootCauseFacts:
     """What is known of a service.
 
     incident: its latest own one. root: the one that it was part of, or is listed in. before: the one of a service it
-    needs, in which its own trouble began that went on after that one's end. deployments, deeds: newest first.
+    needs, in which its incident began that went on after that one's end. deployments, actions: newest first.
     said: what its manager said, oldest first; None where that could not be read. running: whether it runs now, since
-    `started_at`. silent_since: opsbot remembers nothing before that.
+    `started_at`. exit: how it ended.
     """
 
     service: str
@@ -80,89 +69,89 @@ class RootCauseFacts:
     root: Incident | None = None
     before: Incident | None = None
     deployments: Sequence[Deployment] = ()
-    deeds: Sequence[AuditEntry] = ()
+    actions: Sequence[AuditEntry] = ()
     said: Sequence[journal_reasons.Said] | None = ()
     running: bool = True
     stopped_by_hand: bool = False
     started_at: datetime | None = None
-    exit: str = ""
+    exit: Message | None = None
+    restarts: Sequence[datetime] = ()
+    """When opsbot restarted it since the incident began; what flaps began before the first of its events."""
 
 
 @dataclass(frozen=True, slots=True)
 class RootCause:
-    """The line, in pieces so that each front end shows times and messages in its own way; and what it rests on."""
+    """The line, clause by clause, and what it rests on, oldest first. known: whether it explains anything."""
 
-    parts: Parts
+    clauses: tuple[Message, ...]
     events: tuple[TimelineEntry, ...] = ()
     known: bool = True
 
 
 def find_root_cause(facts: RootCauseFacts) -> RootCause:
-    """The line about a service's latest trouble; about how it stands, where there is none."""
+    """Explain a service's latest incident; its state, where there is none."""
     if facts.stopped_by_hand:
         return _stopped(facts)
     one = _dependent(facts)
     if facts.incident is None and one is None:
-        return _no_trouble(facts)
+        return _no_incident(facts)
     began = facts.incident.opened_at if facts.incident is not None else one.failed_at if one else facts.now
-    parts = (*_beginning(facts, one, began), *_after(facts, began), *_done(facts), *_ending(facts, one), ".")
-    return RootCause(parts, tuple(sorted(_events(facts, one, began), key=lambda event: event.at)))
+    clauses = (*_beginning(facts, one, began), *_after(facts, began), *_done(facts), *_ending(facts, one))
+    return RootCause(clauses, tuple(sorted(_events(facts, one, began), key=lambda event: event.at)))
 
 
 def _dependent(facts: RootCauseFacts) -> Dependent | None:
-    """How it is listed in the incident of another."""
-    found = facts.root.dependents if facts.root is not None else ()
-    return next((one for one in found if one.service == facts.service), None)
+    """How the incident that it is listed in lists it."""
+    if facts.root is None:
+        return None
+    return next((one for one in facts.root.dependents if one.service == facts.service), None)
 
 
-def _span(length: timedelta) -> str:
-    seconds = max(round(length.total_seconds()), 0)
-    if seconds < 100:  # noqa: PLR2004 - up to here seconds say more than minutes
-        return f"{seconds} s"
-    minutes = round(seconds / 60)
-    return f"{minutes} min" if minutes < 120 else f"{round(minutes / 60)} h"  # noqa: PLR2004 - two hours
+# Clauses
 
 
-# The pieces
-
-
-def _beginning(facts: RootCauseFacts, one: Dependent | None, began: datetime) -> Parts:
+def _beginning(facts: RootCauseFacts, one: Dependent | None, began: datetime) -> Iterator[Message]:
     incident, root = facts.incident, facts.root
     if root is not None:
         cause = incident.first_cause if incident is not None else one.cause if one is not None else plain("?")
-        failed = one.failed_at if one is not None else began
-        return (
-            failed,
-            f" {facts.service} was down (",
-            cause,
-            f") because of {root.service}: ",
-            root.first_cause,
-            f" (incident {root.id}), since ",
-            root.opened_at,
+        yield message(
+            RootCauseCode.BECAUSE_OF,
+            at=one.failed_at if one is not None else began,
+            service=facts.service,
+            cause=cause,
+            root=root.service,
+            why=root.first_cause,
+            incident=root.id,
+            since=root.opened_at,
         )
-    if incident is None:
-        return ()
-    if incident.flaps.count and incident.flaps.last is not None:
-        span = _span(incident.flaps.last - began)
-        return began, f" {facts.service} flapped, {incident.flaps.count} changes in {span}: ", incident.cause
-    reason = _reason(facts, began)
-    return began, f" {facts.service} went down: ", incident.first_cause, *(("; ", reason) if reason is not None else ())
+    elif incident is not None and incident.flaps.count and incident.flaps.last is not None:
+        yield message(
+            RootCauseCode.FLAPPED,
+            at=began,
+            service=facts.service,
+            count=incident.flaps.count,
+            within=incident.flaps.last - began,
+            cause=incident.cause,
+        )
+    elif incident is not None:
+        reason, cause = _reason(facts, began), incident.first_cause
+        yield message(RootCauseCode.WENT_DOWN, at=began, service=facts.service, cause=cause, reason=reason)
 
 
 def _around(facts: RootCauseFacts, began: datetime) -> list[journal_reasons.Said]:
     return [(at, text) for at, text in facts.said or () if began - AROUND <= at <= began + AROUND]
 
 
-def _reason(facts: RootCauseFacts, began: datetime) -> Part | None:
+def _reason(facts: RootCauseFacts, began: datetime) -> Message | None:
     said = _around(facts, began)
     # What it said before the last stop was of an earlier run, and explains that one's end.
     since = journal_reasons.stop(one for one in said if one[0] < began)
     found = next(journal_reasons.reasons(one for one in said if since is None or one[0] >= since), None)
     if found is not None:
-        return found[1]
+        return found
     incident = facts.incident
     end = incident.evidence.exit if incident is not None else None
-    return end if end is not None and incident is not None and end != exit_of(incident.first_cause) else None
+    return end if incident is not None and end != exit_of(incident.first_cause) else None
 
 
 def _culprit(facts: RootCauseFacts, began: datetime) -> Deployment | None:
@@ -184,80 +173,81 @@ def _in_progress(facts: RootCauseFacts, began: datetime) -> Deployment | None:
 def _person(facts: RootCauseFacts, began: datetime) -> AuditEntry | None:
     """Whoever restarted it shortly before."""
     return next(
-        (each for each in facts.deeds if each.action == "restart" and began - SHORTLY <= each.at <= began), None
+        (each for each in facts.actions if each.action == "restart" and began - SHORTLY <= each.at <= began), None
     )
 
 
-def _what(deployment: Deployment) -> str:
-    kind = "rollback" if deployment.kind is DeploymentKind.ROLLBACK else "deployment"
-    commit = f" ({deployment.commit_to[:10]})" if deployment.commit_to else ""
-    by = "opsbot itself" if deployment.actor.automatic else deployment.actor.name
-    return f"{kind} {deployment.id}{commit} by {by}"
+def _named(deployment: Deployment) -> Message:
+    rollback = deployment.kind is DeploymentKind.ROLLBACK
+    return message(
+        RootCauseCode.DEPLOYMENT,
+        kind="rollback" if rollback else "deployment",
+        id=deployment.id,
+        commit=deployment.commit_to or "",
+        actor="" if deployment.actor.automatic else deployment.actor.name,
+    )
 
 
-def _after(facts: RootCauseFacts, began: datetime) -> Parts:
+def _after(facts: RootCauseFacts, began: datetime) -> Iterator[Message]:
     if facts.root is not None:
-        return ()
-    if facts.before is not None and facts.before.closed_at is not None:
-        return f", at first because of {facts.before.service}, which recovered ", facts.before.closed_at
-    person, deployment = _person(facts, began), _culprit(facts, began)
-    if person is not None:
-        return (f", {_span(began - person.at)} after {person.actor_name} restarted it",)
-    if (current := _in_progress(facts, began)) is not None:
-        ended = _ENDED.get(current.phase)
-        return (f", during {_what(current)}{f', which {ended}' if ended else ''}",)
-    if deployment is not None:
-        return (f", {_span(began - (deployment.live_at or began))} after {_what(deployment)}",)
-    return ()
+        return
+    if (before := facts.before) is not None and before.closed_at is not None:
+        yield message(RootCauseCode.AT_FIRST_BECAUSE_OF, service=before.service, recovered=before.closed_at)
+    elif (person := _person(facts, began)) is not None:
+        yield message(RootCauseCode.AFTER_RESTART, length=began - person.at, actor=person.actor_name)
+    elif (current := _in_progress(facts, began)) is not None:
+        yield message(RootCauseCode.DURING, deployment=_named(current), phase=current.phase)
+    elif (deployment := _culprit(facts, began)) is not None:
+        length = began - (deployment.live_at or began)
+        yield message(RootCauseCode.AFTER_DEPLOYMENT, length=length, deployment=_named(deployment))
 
 
-def _done(facts: RootCauseFacts) -> Parts:
+def _done(facts: RootCauseFacts) -> Iterator[Message]:
     """What was done about it, by whomever."""
     incident = facts.incident if facts.root is None else facts.root
     if incident is None:
-        return ()
-    restarts = [each for each in incident.events if each.kind == IncidentEventKind.RESTARTING]
-    others = [each for each in incident.events if each.kind not in _NO_DEEDS]
-    parts: list[Part] = []
+        return
+    ended = incident.closed_at or facts.now
+    recorded = {each.at for each in incident.events if each.kind == IncidentEventKind.RESTARTING}
+    restarts = sorted(recorded.union(at for at in facts.restarts if at <= ended))
     if restarts:
-        count = f"{len(restarts)} times by opsbot, last " if len(restarts) > 1 else "by opsbot "
-        parts += [f"; restarted {count}", restarts[-1].at]
-    for each in others[-DEEDS:]:
-        parts += ["; ", each.message, " ", each.at]
-    return tuple(parts)
+        yield message(RootCauseCode.RESTARTED, count=len(restarts), last=restarts[-1])
+    others = [each for each in incident.events if each.kind not in _NO_ACTIONS]
+    for each in others[-ACTIONS_SHOWN:]:
+        yield message(RootCauseCode.ACTION, event=each.message, at=each.at)
 
 
-def _ending(facts: RootCauseFacts, one: Dependent | None) -> Parts:
+def _ending(facts: RootCauseFacts, one: Dependent | None) -> Iterator[Message]:
     incident, root = facts.incident, facts.root
-    if root is not None:
-        if one is not None and one.well_at is not None:
-            return "; recovered ", one.well_at
-        if root.closed_at is not None:
-            return f"; {root.service} has recovered since ", root.closed_at, f", {facts.service} is not known to have"
-        return (f"; both are still down after {_span(facts.now - root.opened_at)}",)
-    if incident is None:
-        return ()
-    if incident.closed_at is None and incident.flaps.flapping and incident.flaps.last is not None:
-        return "; it last changed ", incident.flaps.last, ", and is over once it is calm"
-    if incident.closed_at is None:
-        return (f"; still down after {_span(facts.now - incident.opened_at)}",)
-    how: Parts = (" (", incident.resolution, ")") if incident.resolution is not None else ()
-    return "; recovered ", incident.closed_at, f" after {_span(incident.downtime(incident.closed_at))}", *how
+    if root is not None and one is not None and one.well_at is not None:
+        yield message(RootCauseCode.DEPENDENT_RECOVERED, at=one.well_at)
+    elif root is not None and root.closed_at is not None:
+        yield message(RootCauseCode.ROOT_RECOVERED, root=root.service, at=root.closed_at, service=facts.service)
+    elif root is not None:
+        yield message(RootCauseCode.BOTH_DOWN, length=facts.now - root.opened_at)
+    elif incident is not None and incident.closed_at is not None:
+        yield message(
+            RootCauseCode.RECOVERED,
+            at=incident.closed_at,
+            downtime=incident.downtime(incident.closed_at),
+            resolution=incident.resolution,
+        )
+    elif incident is not None and incident.flaps.flapping and incident.flaps.last is not None:
+        yield message(RootCauseCode.FLAPS, at=incident.flaps.last)
+    elif incident is not None:
+        yield message(RootCauseCode.STILL_DOWN, length=facts.now - incident.opened_at)
 
 
 def _stopped(facts: RootCauseFacts) -> RootCause:
     at = journal_reasons.stop(facts.said or ())
     last = facts.deployments[0] if facts.deployments else None
     if last is not None and _stopped_by(last, at):
-        parts = (f"{facts.service} was stopped by opsbot", *((" at ", at) if at is not None else ()))
-        why = f": {_what(last)} was rolled back, and there was no earlier release. The next deploy starts it."
+        line = message(RootCauseCode.STOPPED_BY_OPSBOT, service=facts.service, at=at, deployment=_named(last))
         events = tuple(each for each in _events(facts, None, facts.now) if each.kind is TimelineEntryKind.DEPLOY)
-        return RootCause((*parts, why), events)
-    when: Parts = (" at ", at) if at is not None else ()
-    unknown = "" if at is not None else "; when is not known"
-    parts = (f"{facts.service} was stopped by hand", *when, f"{unknown}: it is left alone until somebody starts it.")
-    events = (TimelineEntry(at, TimelineEntryKind.PERSON, plain("stopped by hand")),) if at is not None else ()
-    return RootCause(parts, events)
+        return RootCause((line,), events)
+    line = message(RootCauseCode.STOPPED_BY_HAND, service=facts.service, at=at)
+    stopped = message(RootCauseCode.STOPPED)
+    return RootCause((line,), (TimelineEntry(at, TimelineEntryKind.PERSON, stopped),) if at is not None else ())
 
 
 def _stopped_by(last: Deployment, at: datetime | None) -> bool:
@@ -268,18 +258,19 @@ def _stopped_by(last: Deployment, at: datetime | None) -> bool:
     return at is None or abs(ended - at) <= SHORTLY
 
 
-def _no_trouble(facts: RootCauseFacts) -> RootCause:
+def _no_incident(facts: RootCauseFacts) -> RootCause:
     events = tuple(sorted(_events(facts, None, facts.now), key=lambda event: event.at))
     if not facts.running:
-        why = f": {facts.exit}. More is not known." if facts.exit else ", and why is not known."
-        return RootCause((f"{facts.service} does not run{why}",), events, known=False)
-    since: Parts = (", started ", facts.started_at) if facts.started_at is not None else ()
-    last = facts.deployments[0] if facts.deployments else None
-    after: Parts = ()
-    if last is not None and facts.started_at is not None and last.live_at is not None:
-        near = abs(last.live_at - facts.started_at) <= SHORTLY
-        after = (f" by {_what(last)}",) if near else ()
-    return RootCause((f"No trouble of {facts.service} is known. It runs", *since, *after, "."), events, known=False)
+        return RootCause(
+            (message(RootCauseCode.NOT_RUNNING, service=facts.service, exit=facts.exit),), events, known=False
+        )
+    last, started = facts.deployments[0] if facts.deployments else None, facts.started_at
+    by = (
+        last is not None and started is not None and last.live_at is not None and abs(last.live_at - started) <= SHORTLY
+    )
+    deployment = _named(last) if last is not None and by else None
+    line = message(RootCauseCode.NO_INCIDENT, service=facts.service, started=started, deployment=deployment)
+    return RootCause((line,), events, known=False)
 
 
 # What the line rests on
@@ -289,34 +280,34 @@ def _events(facts: RootCauseFacts, one: Dependent | None, began: datetime) -> It
     for deployment in facts.deployments[:5]:
         at = deployment.live_at or deployment.finished_at
         if at is not None:
-            ended = _ENDED.get(deployment.phase, deployment.phase)
-            yield TimelineEntry(at, TimelineEntryKind.DEPLOY, plain(f"{_what(deployment)} {ended}"))
-    for deed in facts.deeds[:5]:
-        yield TimelineEntry(
-            deed.at, TimelineEntryKind.PERSON, plain(f"{deed.action} by {deed.actor_name}: {deed.result}")
-        )
+            ended = message(RootCauseCode.DEPLOYMENT_ENDED, deployment=_named(deployment), phase=deployment.phase)
+            yield TimelineEntry(at, TimelineEntryKind.DEPLOY, ended)
+    for each in facts.actions[:5]:
+        done = message(RootCauseCode.PERSON, action=each.action, actor=each.actor_name, result=each.result)
+        yield TimelineEntry(each.at, TimelineEntryKind.PERSON, done)
     for at, text in _around(facts, began)[-10:]:
         yield TimelineEntry(at, TimelineEntryKind.MANAGER, plain(text))
     for incident in (facts.root, facts.before, facts.incident):
-        if incident is None:
-            continue
-        yield TimelineEntry(incident.opened_at, TimelineEntryKind.TROUBLE, _of_incident(incident, incident.first_cause))
-        for each in incident.events:
-            if each.kind != IncidentEventKind.OPENED:
-                yield TimelineEntry(each.at, TimelineEntryKind.DEED, each.message)
-        if incident.closed_at is not None:
-            yield TimelineEntry(
-                incident.closed_at, TimelineEntryKind.WELL, _of_incident(incident, incident.resolution, ended=True)
-            )
+        if incident is not None:
+            yield from _of_incident(incident)
     if one is not None:
         down = message(IncidentEventKind.DEPENDENT_DOWN, service=one.service, cause=one.cause)
-        yield TimelineEntry(one.failed_at, TimelineEntryKind.TROUBLE, down)
+        yield TimelineEntry(one.failed_at, TimelineEntryKind.DOWN, down)
         if one.well_at is not None:
-            yield TimelineEntry(
-                one.well_at, TimelineEntryKind.WELL, message(IncidentEventKind.DEPENDENT_UP, service=one.service)
-            )
+            up = message(IncidentEventKind.DEPENDENT_UP, service=one.service)
+            yield TimelineEntry(one.well_at, TimelineEntryKind.RECOVERED, up)
 
 
-def _of_incident(incident: Incident, about: Message | None, *, ended: bool = False) -> Message:
-    code = AccountCode.INCIDENT_ENDED if ended else AccountCode.INCIDENT_OPENED
-    return message(code, incident=incident.id, service=incident.service, about=about)
+def _of_incident(incident: Incident) -> Iterator[TimelineEntry]:
+    opened = message(
+        RootCauseCode.INCIDENT_OPENED, incident=incident.id, service=incident.service, about=incident.first_cause
+    )
+    yield TimelineEntry(incident.opened_at, TimelineEntryKind.DOWN, opened)
+    for each in incident.events:
+        if each.kind != IncidentEventKind.OPENED:
+            yield TimelineEntry(each.at, TimelineEntryKind.ACTION, each.message)
+    if incident.closed_at is not None:
+        ended = message(
+            RootCauseCode.INCIDENT_ENDED, incident=incident.id, service=incident.service, about=incident.resolution
+        )
+        yield TimelineEntry(incident.closed_at, TimelineEntryKind.RECOVERED, ended)

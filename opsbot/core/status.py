@@ -1,12 +1,12 @@
-"""The state of a service: one pure function over all that is known of it. Front ends show this value and derive none.
+"""The state of a service, derived by one function for all front ends.
 
 The rules, in their order; the first that applies decides:
 
 | rule              | applies when                                                             | state              |
 |-------------------|--------------------------------------------------------------------------|--------------------|
 | switching         | a deployment is changing what runs (switching … rolling back)            | deploying          |
-| no release        | nothing is live, it does not run, and a deployment could not be undone   | down               |
-| no release        | … and the first deployment failed and was undone                         | stopped by opsbot  |
+| no release        | nothing is live, it does not run, and a rollback failed                  | down               |
+| no release        | … and the first deployment failed and was rolled back                    | stopped by opsbot  |
 | stopped by person | somebody stopped all of its units, and a release is live                 | stopped by person  |
 | incident          | it has an open incident that flaps                                       | unstable           |
 | incident          | it has an open incident                                                  | down               |
@@ -25,7 +25,7 @@ The rules, in their order; the first that applies decides:
 
 A deployment that waits for its switch leaves the service to its checks, and so does no silence or hold: these say what
 happens next. Units that somebody stopped count for nothing while others run, nor do checks about them. Checks that
-cannot be run count for nothing while another can. A deployment that verified the present run stands for the checks that
+cannot be run count for nothing while another can. A deployment that verified the present run replaces the checks that
 have not run since, for `VERIFIED_FOR`.
 """
 
@@ -40,7 +40,7 @@ from opsbot.core.message import Message, MessageCode, message, plain
 from opsbot.core.model import Incident, Live, Silence
 
 VERIFIED_FOR = timedelta(minutes=1)
-"""How long a deployment's verification stands for checks that have not run since."""
+"""How long a deployment's verification replaces checks that have not run since."""
 
 
 class Activity(StrEnum):
@@ -85,8 +85,7 @@ class StoppedBy(StrEnum):
 class StatusCode(MessageCode):
     """States, why a service is in one, and what happens next."""
 
-    STATEMENT = "status.statement"
-    """title: a message of one of the states; reasons, next: tuples of messages"""
+    STATEMENT = "status.statement"  # title: a message of one of the states; reasons, next: tuples of messages
 
     # States
     HEALTHY = "status.healthy"
@@ -95,81 +94,53 @@ class StatusCode(MessageCode):
     DOWN = "status.down"
     STARTING = "status.starting"
     DEPLOYING = "status.deploying"
-    STOPPED = "status.stopped"
-    """by: a StoppedBy, "" where that is not known yet."""
+    STOPPED = "status.stopped"  # by: a StoppedBy, "" where that is not known yet
     UNKNOWN = "status.unknown"
 
     # Reasons
-    CHECKS_PASS = "status.checks-pass"  # noqa: S105 - no password
-    """count"""
+    CHECKS_PASS = "status.checks-pass"  # noqa: S105 - no password; count
     NO_CHECKS = "status.no-checks"
-    VERIFIED = "status.verified"
-    """deployment: its id"""
-    VERIFIED_AFTER_ROLLBACK = "status.verified-after-rollback"
-    """deployment: the id of the one that was rolled back"""
-    CHECK_DOWN = "status.check-down"
-    """check: its name; seen: what it saw, a string or a message"""
-    CHECK_FAILING = "status.check-failing"
-    """check, seen: likewise"""
-    CHECKS_NOT_RUN = "status.checks-not-run"
-    """checks: names"""
-    CHECKS_NOT_PASSED = "status.checks-not-passed"
-    """checks: names"""
-    CHECKS_IMPOSSIBLE = "status.checks-impossible"
-    """checks: names; seen: why the first cannot be run"""
+    VERIFIED = "status.verified"  # deployment: its id
+    VERIFIED_AFTER_ROLLBACK = "status.verified-after-rollback"  # deployment: the id of the one that was rolled back
+    CHECK_DOWN = "status.check-down"  # check: its name; seen: what it saw, a string or a message
+    CHECK_FAILING = "status.check-failing"  # check, seen: likewise
+    CHECKS_NOT_RUN = "status.checks-not-run"  # checks: names
+    CHECKS_NOT_PASSED = "status.checks-not-passed"  # checks: names
+    CHECKS_IMPOSSIBLE = "status.checks-impossible"  # checks: names; seen: why the first cannot be run
     UNIT_FAILED = "status.unit-failed"
     """unit: its name, "" where the service is one; exit: how it ended, a string or a message"""
-    UNIT_RETRYING = "status.unit-retrying"
-    """unit, exit: likewise"""
-    UNIT_NOT_RUNNING = "status.unit-not-running"
-    """unit: likewise"""
-    UNIT_STARTING = "status.unit-starting"
-    """unit: likewise"""
-    UNIT_STOPPING = "status.unit-stopping"
-    """unit: likewise"""
-    UNITS_STOPPED = "status.units-stopped"
-    """units: names"""
-    INCIDENT = "status.incident"
-    """incident: its id; cause: a string or a message"""
-    FLAPPING = "status.flapping"
-    """changes: so many since it flaps"""
-    DEPENDENCY_DOWN = "status.dependency-down"
-    """service: what it needs"""
-    MANAGER_ERROR = "status.manager-error"
-    """error: a string or a message"""
+    UNIT_RETRYING = "status.unit-retrying"  # unit, exit: likewise
+    UNIT_NOT_RUNNING = "status.unit-not-running"  # unit: likewise
+    UNIT_STARTING = "status.unit-starting"  # unit: likewise
+    UNIT_STOPPING = "status.unit-stopping"  # unit: likewise
+    UNITS_STOPPED = "status.units-stopped"  # units: names
+    INCIDENT = "status.incident"  # incident: its id; cause: a string or a message
+    FLAPPING = "status.flapping"  # changes: so many since it flaps
+    DEPENDENCY_DOWN = "status.dependency-down"  # service: what it needs
+    MANAGER_ERROR = "status.manager-error"  # error: a string or a message
     NO_RELEASE = "status.no-release"
-    DEPLOYMENT_UNDONE = "status.deployment-undone"
-    """deployment: its id; no earlier release existed"""
-    DEPLOYMENT_STUCK = "status.deployment-stuck"
-    """deployment: its id"""
-    DEPLOYMENT_FAILED = "status.deployment-failed"
-    """deployment: its id"""
-    DEPLOYMENT_PHASE = "status.deployment-phase"
-    """deployment: its id; phase"""
+    DEPLOYMENT_UNDONE = "status.deployment-undone"  # deployment: its id; no earlier release existed
+    DEPLOYMENT_STUCK = "status.deployment-stuck"  # deployment: its id
+    DEPLOYMENT_FAILED = "status.deployment-failed"  # deployment: its id
+    DEPLOYMENT_PHASE = "status.deployment-phase"  # deployment: its id; phase
 
     # What happens next
     RECOVERING = "status.recovering"
     NEEDS_ATTENTION = "status.needs-attention"
-    RECOVERS_WITH = "status.recovers-with"
-    """service"""
-    WAITING = "status.waiting"
-    """what: a string or a message"""
+    RECOVERS_WITH = "status.recovers-with"  # service
+    WAITING = "status.waiting"  # what: a string or a message
     STAYS_STOPPED = "status.stays-stopped"
-    NEXT_DEPLOYMENT = "status.next-deployment"
-    """The next deployment starts it."""
+    NEXT_DEPLOYMENT = "status.next-deployment"  # The next deployment starts it
     DEPLOYMENT_WAITING = "status.deployment-waiting"
     """deployment: its id; what: what it waits for, an empty text where nothing is known"""
-    DEPLOYS_PAUSED = "status.deploys-paused"
-    """by: who; why: the reason given, "" for none; at"""
-    DEPLOYS_PAUSED_BY_ROLLBACK = "status.deploys-paused-by-rollback"
-    """commit: the one rolled back from; at"""
-    SILENCED = "status.silenced"
-    """by: who; until"""
+    DEPLOYS_PAUSED = "status.deploys-paused"  # by: who; why: the reason given, "" for none; at
+    DEPLOYS_PAUSED_BY_ROLLBACK = "status.deploys-paused-by-rollback"  # commit: the one rolled back from; at
+    SILENCED = "status.silenced"  # by: who; until
 
 
 @dataclass(frozen=True, slots=True)
 class UnitStatus:
-    """One unit or process of a service, as its manager last reported it. name: "" where the service is one."""
+    """A unit or process as last reported. name: "" where the service is one."""
 
     name: str
     activity: Activity
@@ -225,7 +196,7 @@ class StatusFacts:
 
     @property
     def counted(self) -> tuple[CheckStatus, ...]:
-        """The checks that say something of the service: not those about a unit that somebody stopped."""
+        """The checks but for those of units that somebody stopped."""
         stopped = {unit.name for unit in self.units if unit.stopped_by_hand and unit.name}
         return tuple(check for check in self.checks if check.unit not in stopped)
 
@@ -434,7 +405,7 @@ _DEAD = frozenset({Activity.FAILED, Activity.RETRYING, Activity.STOPPED})
 
 
 def as_message(text: str | Message | None) -> Message:
-    """The same as a message, where it is text of an earlier version or of another program; an empty text for None."""
+    """Text (of an earlier version, of another program) as a message."""
     return text if isinstance(text, Message) else plain(text or "")
 
 

@@ -1,7 +1,6 @@
-"""Many unrelated services become unwell at once: one message in the place of their alarms.
+"""Alert storms: one message when many unrelated services go down at once.
 
-Whoever is woken by ten phones' worth of alarms reads none of them. The first few are told as they come; once there are
-more within a minute than somebody reads, the rest is told together.
+The first alerts are sent as they come; once there are more within a minute than a person reads, the rest is combined.
 """
 
 from collections.abc import Collection, Sequence
@@ -10,21 +9,21 @@ from datetime import datetime, timedelta
 from enum import Enum
 
 MANY = 10
-"""So many alarms within `WITHIN` are told one by one: what fits a screen, and what Discord takes in ten seconds."""
+"""So many alerts within `WITHIN` are sent one by one: what fits a screen, and what Discord takes in ten seconds."""
 WITHIN = timedelta(minutes=1)
 SETTLE = timedelta(seconds=5)
-"""How long an alarm of a storm waits for others, so that they are one message."""
+"""How long an alert waits for others of its storm."""
 FEW = 3
-"""Fewer than this are no storm of their own: they are told one by one."""
+"""Fewer alerts than this are sent one by one."""
 CARDS_AFTER = timedelta(minutes=5)
-"""From the message to cards for those that are still unwell, where these are `MANY` at most."""
+"""From the message to cards for those still down, if there are `MANY` at most."""
 CARDS_AT_LAST = timedelta(minutes=15)
-"""By then each that is still unwell gets its card, however many these are."""
+"""From the message to cards for all that are still down."""
 
 
 @dataclass(frozen=True, slots=True)
 class StormAlert:
-    """One that waits to be told. `incident` is its incident's id."""
+    """An alert that waits. `incident` is its incident's id."""
 
     notice: int
     incident: int
@@ -33,7 +32,7 @@ class StormAlert:
 
 
 class StormVerdict(Enum):
-    """What is to be done with the alarms that wait."""
+    """What to do with the alerts that wait."""
 
     TELL = "tell"
     """Each by itself."""
@@ -44,7 +43,7 @@ class StormVerdict(Enum):
 
 
 def judge(waiting: Sequence[StormAlert], lately: Collection[str], now: datetime) -> StormVerdict:
-    """What is to be done. lately: the services whose alarms were told within `WITHIN`. A service counts once."""
+    """What to do. lately: services with alerts sent within `WITHIN`; each counts once."""
     services = {alarm.service for alarm in waiting}
     if not waiting or len(services | set(lately)) <= MANY:
         return StormVerdict.TELL
@@ -53,6 +52,6 @@ def judge(waiting: Sequence[StormAlert], lately: Collection[str], now: datetime)
     return StormVerdict.GATHER if len(services) >= FEW else StormVerdict.TELL
 
 
-def released(told_at: datetime, unwell: int, now: datetime) -> bool:
-    """Whether those still unwell of a storm get their cards now."""
-    return now - told_at >= (CARDS_AFTER if unwell <= MANY else CARDS_AT_LAST)
+def released(sent_at: datetime, down: int, now: datetime) -> bool:
+    """Whether the services of a storm that are still down get their cards now."""
+    return now - sent_at >= (CARDS_AFTER if down <= MANY else CARDS_AT_LAST)

@@ -1,4 +1,4 @@
-"""What an incident is about: a service, by its name, or something of the host, as `host:WHAT`.
+"""Subjects of incidents: a service's name, or `host:WHAT`.
 
 A service's name holds no colon, so the two never meet. `host:disk:/`, `host:memory`, `host:cert:example.org`.
 """

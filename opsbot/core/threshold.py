@@ -1,19 +1,20 @@
-"""A threshold that does not flap: bad after a while over one line, well after a while under another.
+"""Thresholds with hysteresis and delays.
 
-`judge` folds one figure after another into a `ThresholdState`. Between the two lines a standing stays what it is.
+`judge` folds one figure after another into a `ThresholdState`, which does not change between the two lines.
 """
 
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
 GAP = timedelta(minutes=5)
-"""Nobody looked for this long: what was over before may have been under meanwhile, so the while begins anew."""
+"""After so long without a figure it may have been under the line meanwhile, so the while begins again."""
 
 
 @dataclass(frozen=True, slots=True)
 class Threshold:
-    """Bad where the figure is at `bad` or beyond for `sustained`, well where it is at `well` or on the good side of it
-    for `settled`. Beyond means above, or below where `well` is the greater one.
+    """Bad at or beyond `bad` for `sustained`; recovered at or within `well` for `settled`.
+
+    Beyond means above, or below where `well` is the greater one.
     """
 
     bad: float
@@ -32,7 +33,7 @@ class Threshold:
 
 @dataclass(frozen=True, slots=True)
 class ThresholdState:
-    """What is held of one figure. since: when a stretch began that may turn it; seen: when it was last looked at."""
+    """since: when a stretch began that may change it. seen: the last figure."""
 
     bad: bool = False
     since: datetime | None = None
@@ -42,9 +43,9 @@ class ThresholdState:
 def judge(
     standing: ThresholdState, value: float, at: datetime, threshold: Threshold, gap: timedelta = GAP
 ) -> ThresholdState:
-    """What is held after one more figure. Compare `bad` before and after to find a turn.
+    """The state after one more figure; compare `bad` to find a change.
 
-    gap: the longest time between two figures that counts as having looked all the while.
+    gap: the longest time between two figures that counts as continuous.
     """
     turning = threshold.is_well(value) if standing.bad else threshold.is_bad(value)
     if not turning:

@@ -1,4 +1,4 @@
-"""Where a figure is heading: a robust slope, whether it is steady, and when it reaches a limit at this rate.
+"""Trends: a robust slope, whether it is steady, and when it reaches a limit.
 
 A series is cut into `PARTS` equal spans of time. It is steady where each part lies above the one before by a fair
 share of the whole rise: neither a step nor a wave nor noise does that. What slows down is known by its second half
@@ -56,13 +56,13 @@ class Trend:
         return self.slowing < _SLOWING
 
     def negated(self) -> "Trend":
-        """The same of the negative figure: a fall told as a rise, told as a fall."""
+        """The same of the negative figure: a fall as a rise, and the reverse."""
         return Trend(-self.rate, -self.high, -self.low, self.begun, self.until, -self.before, -self.level, self.slowing)
 
 
 @dataclass(frozen=True, slots=True)
 class Forecast:
-    """Seconds from the last sample until the limit is reached: the likely, the soonest and the latest time."""
+    """Seconds from the last sample until the limit is reached."""
 
     likely: float
     soonest: float
@@ -90,7 +90,7 @@ def _spans(ordered: Sequence[Point], count: int) -> list[Sequence[Point]]:
 
 
 def slope(points: Sequence[Point]) -> float:
-    """The rate of change a second: the median of the slopes of all pairs (Theil 1950, Sen 1968), 0.0 for too few.
+    """The rate a second: the median slope of all pairs (Theil 1950, Sen 1968).
 
     Nearly a third of the points may be anything at all without moving it. Long series are thinned first.
     """
@@ -99,7 +99,7 @@ def slope(points: Sequence[Point]) -> float:
 
 
 def floor(points: Sequence[Point]) -> float:
-    """The level below which a tenth of the points lie: where a sawtooth stands, and where spikes do not reach."""
+    """The lowest decile: the base of a sawtooth, unmoved by spikes."""
     values = sorted(value for _, value in points)
     return values[len(values) // 10]
 
@@ -110,7 +110,7 @@ def middle(points: Sequence[Point]) -> float:
 
 
 def median(values: Iterable[float]) -> float:
-    """The middle one of them. The standard library's brings fractions and decimals with it, 2 MB."""
+    """The median. The standard library's imports fractions and decimals: 2 MB."""
     ordered = sorted(values)
     half = len(ordered) // 2
     return ordered[half] if len(ordered) % 2 else (ordered[half - 1] + ordered[half]) / 2
@@ -165,7 +165,7 @@ def fall(points: Sequence[Point]) -> Trend | None:
 
 
 def forecast(found: Trend | None, limit: float, now: float | None = None, reach: float = REACH) -> Forecast | None:
-    """When it reaches the limit at this rate. None where it is not heading there, or not within what may be foretold.
+    """When it reaches the limit; None if never, or too far ahead to forecast.
 
     limit: above the level for a rise, below it for a fall. now: the level now, where that is known better. reach: how
     many times the span that was seen may be foretold. What slows down is taken to go on slowing down: if that never
@@ -185,7 +185,7 @@ def forecast(found: Trend | None, limit: float, now: float | None = None, reach:
 
 
 def _slowed(found: Trend, left: float) -> float | None:
-    """Seconds until `left` is gone where the rate goes on falling off as it did; None where it never is."""
+    """Seconds until `left` is gone if the rate keeps decaying; None for never."""
     if found.slowing >= 1:
         return left / found.rate
     if found.slowing <= 0:

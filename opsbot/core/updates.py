@@ -1,6 +1,6 @@
-"""What to do about the commit a tracked branch points to: the one decision of the poll.
+"""What to do about the head of a tracked branch: the decision of the poll.
 
-`Deployer.start` calls `opsbot.core.deployment.decide` again, with the facts of its own moment; this decision comes
+`Deployer.start` calls `opsbot.core.deployment.decide` again, with the facts of that moment; this decision comes
 first because the poll, unlike a person, must report each thing once and must not repeat a failure every few minutes.
 """
 
@@ -22,7 +22,7 @@ NAME_MOST = 80
 
 
 class UpdateReason(StrEnum):
-    """Why a new commit is not deployed automatically: a closed list, part of the notice's key."""
+    """Why a new commit is not deployed; part of the notification's key."""
 
     HELD = "held"
     WAITING = "waiting"
@@ -38,7 +38,7 @@ class UpdateReason(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Attention:
-    """What differs from the live commit that a person should look at before it is deployed.
+    """Differences from the live commit that need approval.
 
     files: those of `ask_when_changed`. native: the modules with native code that they say other things of. unknown: the
     live commit is gone from the repository, and nothing can be compared with it.
@@ -60,7 +60,7 @@ class Attention:
 
 @dataclass(frozen=True, slots=True)
 class UpdateFacts:
-    """The commit and all that bears on it. `deployments` of this service, newest first.
+    """The commit and its circumstances. deployments: the newest first.
 
     live: the commit that runs. older_than_hold: the commit is an ancestor of the one a rollback waits past. unchanged:
     the branch pointed there at the last poll already. only: the ignore patterns that cover every file that differs from
@@ -110,7 +110,7 @@ class NoUpdate:
 
 
 def retry_after(failures: int) -> timedelta:
-    """From the end of so many failures in a row to the next try: 5 minutes, doubled each time, an hour at most."""
+    """The delay after so many failures: 5 minutes, doubled, at most an hour."""
     return min(FIRST_RETRY * (1 << min(failures - 1, 10)), LONGEST_RETRY)
 
 
@@ -120,7 +120,7 @@ def about(deployment: Deployment, commit: str) -> bool:
 
 
 def weigh(sight: UpdateFacts) -> DeployUpdate | AnnounceUpdate | AwaitUpdate | NoUpdate:
-    """What to do about the commit. Called only while no deployment of the service is in progress, or one waits."""
+    """What to do about the commit while no deployment is in progress, or one waits."""
     if sight.head == sight.live:
         return NoUpdate()
     hold = sight.hold
@@ -149,7 +149,7 @@ def weigh(sight: UpdateFacts) -> DeployUpdate | AnnounceUpdate | AwaitUpdate | N
 
 
 def history_of(deployments: Sequence[Deployment], commit: str) -> Message | None:
-    """What became of a commit that was deployed before, None where it was not. `deployments` newest first."""
+    """The outcome of an earlier deployment of the commit, None without one."""
     after: Deployment | None = None
     for each in deployments:
         if about(each, commit) and each.finished_at is not None and each.phase in _TRIED:
@@ -173,7 +173,7 @@ def _some(names: Sequence[str]) -> tuple[Param, ...]:
 
 
 def _replaced_by(sight: UpdateFacts) -> str | None:
-    """Who deployed something else after this commit had been live, the branch not having moved since."""
+    """Who replaced this commit by hand while the branch did not move."""
     lives = [each for each in sight.deployments if each.phase is Phase.LIVE]
     if not sight.unchanged or not lives or lives[0].actor.automatic or lives[0].kind is not DeploymentKind.DEPLOY:
         return None

@@ -1,4 +1,4 @@
-"""Maintenance windows: when each begins and ends, and what it keeps back meanwhile. Pure.
+"""Maintenance windows: when each begins and ends, and what it delays.
 
 A window begins at a time of day in its zone and lasts so long by any clock. A beginning that the day skips or has twice
 (a change to or from summer time) is read as RFC 5545, 3.3.5, reads one: a skipped time by the offset that held before
@@ -21,18 +21,8 @@ CalendarDay = date
 """`date` under a name that the field of that name does not hide."""
 
 
-class Weekday(StrEnum):
-    """Days of the week, as `date.weekday` counts them."""
-
-    MON = "mon"
-    TUE = "tue"
-    WED = "wed"
-    THU = "thu"
-    FRI = "fri"
-    SAT = "sat"
-    SUN = "sun"
-
-
+Weekday = StrEnum("Weekday", "MON TUE WED THU FRI SAT SUN")
+"""Days of the week, as `date.weekday` counts them."""
 WEEK = tuple(Weekday)
 
 
@@ -101,7 +91,7 @@ class Span:
 
 
 def spans(window: Window, now: datetime) -> Iterator[Span]:
-    """The occurrences that are not over at `now`, in order; of a weekly window there is no end."""
+    """The occurrences that are not over at `now`, in order; possibly endless."""
     previous: datetime | None = None
     for day in _days(window, now):
         begin = datetime.combine(day, window.start, window.timezone).astimezone(UTC)
@@ -125,7 +115,7 @@ def _days(window: Window, now: datetime) -> Iterator[date]:
 
 
 def active(windows: Iterable[Window], now: datetime) -> list[Span]:
-    """The windows that are open at `now`, as they stand in the configuration."""
+    """The windows that are open at `now`, in the order of the configuration."""
     found = (next(spans(window, now), None) for window in windows)
     return [span for span in found if span is not None and span.holds(now)]
 

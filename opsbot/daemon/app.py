@@ -53,12 +53,7 @@ STOP_SECONDS = 8.0
 
 
 async def run(config: Config) -> int:
-    """Run until SIGTERM or SIGINT and return the exit code.
-
-    SIGHUP reloads the configuration.
-
-    Exit codes: 0 clean stop, 1 startup failed, 2 a configured secret is missing.
-    """
+    """Run until SIGTERM or SIGINT: 0 clean stop, 1 cannot start, 2 a secret is missing."""
     limit_arenas()
     # The watchdog kills a hanging process by SIGABRT; this logs the stack of each thread.
     faulthandler.enable()
@@ -135,7 +130,6 @@ async def _serve(config: Config, redact: Redactor, lock: InstanceLock) -> None:
 
 
 async def _open(shared: _Shared, config: Config) -> ActiveConfig:
-    """Start everything for a configuration."""
     async with AsyncExitStack() as stack:
         token = await asyncio.to_thread(config.discord.token.read)
         shared.redact.learn([token])
@@ -171,13 +165,12 @@ def _open_loops(shared: _Shared, parts: Parts, stack: AsyncExitStack) -> Schedul
 
 
 async def _open_endpoints(shared: _Shared, parts: Parts, loops: Scheduler, stack: AsyncExitStack) -> None:
-    """Open the control socket and the HTTP endpoint."""
     engine, status = parts.engine, shared.status
     control = await start_control(
         engine,
         engine.config.state.socket,
         engine.clock,
-        gateway=status.for_dashboard,
+        gateway=status.gateway,
         reload_requests=shared.reload_requests,
     )
     stack.push_async_callback(control.close)
@@ -190,7 +183,6 @@ async def _open_endpoints(shared: _Shared, parts: Parts, loops: Scheduler, stack
 
 
 def _begin(stack: AsyncExitStack, work: Coroutine[None, None, None], name: str) -> None:
-    """Run a task until the stack closes."""
     stack.push_async_callback(_end, asyncio.create_task(work, name=name))
 
 

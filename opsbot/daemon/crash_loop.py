@@ -26,13 +26,12 @@ async def announce_unclean_exit(engine: Engine, before: str) -> None:
     if found.many:
         cause = message(IncidentCause.OPSBOT_ENDS, count=MANY, within=found.last[-1] - found.last[0])
         evidence = Evidence(
-            checks=((f"the last {MANY} restarts", plain(_times(found))), (ADVICE, plain(_advice(engine.config)))),
+            checks=((f"the last {MANY} restarts", plain(_times(found))), (ADVICE, plain(_advice(engine.config))))
         )
         await engine.watcher.incident_manager.trouble(OPSBOT, cause, found.last[0], evidence=evidence)
 
 
 async def resolve_when_stable(engine: Engine) -> None:
-    """Resolve the incident once opsbot keeps running."""
     if engine.watcher.incident_manager.case(OPSBOT).incident is None:
         return
     found = await engine.store.read(unclean_exits.latest)

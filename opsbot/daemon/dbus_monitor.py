@@ -25,10 +25,7 @@ class DbusMonitor:
         note("")  # remove a text left by the previous configuration's monitor
 
     async def check(self) -> None:
-        """Report at once in `systemctl status`.
-
-        In the channel if it lasts, and again when it is over.
-        """
+        """Report in `systemctl status` at once, in the channel if it lasts and at its end."""
         now = self._engine.clock()
         if self._connected():
             await self._back(now)

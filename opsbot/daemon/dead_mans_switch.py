@@ -35,10 +35,7 @@ _GOOD = range(200, 300)
 
 
 def unreachable_reason(state: GatewayState, now: datetime) -> str:
-    """Return why people cannot be reached over Discord.
-
-    "" if they can or the outage is still short.
-    """
+    """Return why people cannot be reached over Discord; "" if they can, or for a while."""
     if state.link is Link.REFUSED:
         return f"Discord rejects opsbot: {state.problem}"
     if not state.connected and now - state.since >= LONG_AWAY:
@@ -76,7 +73,6 @@ class DeadMansSwitch:
         self._limit = limit
 
     async def run(self) -> None:
-        """Ping until cancelled."""
         loop = asyncio.get_running_loop()
         if not self._beats.started:
             self._beats.started = await self._ping("start")
@@ -86,7 +82,6 @@ class DeadMansSwitch:
             await asyncio.sleep(max(begun + self._given.interval.total_seconds() - loop.time(), 1.0))
 
     async def beat(self) -> bool:
-        """Report health once; returns whether the switch received it."""
         reasons = await self._problems()
         return await self._ping("fail", "; ".join(reasons)) if reasons else await self._ping("")
 

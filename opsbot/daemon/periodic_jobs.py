@@ -63,7 +63,7 @@ def _cleanups(loops: Scheduler, parts: Parts) -> None:
         return
     from opsbot.cleanup import CleanupRunner  # noqa: PLC0415 - only where something is to be cleaned up
 
-    runner = CleanupRunner(engine.config, engine.store, engine.feed, engine.clock, errands=parts.errands)
+    runner = CleanupRunner(engine.config, engine.store, engine.feed, engine.clock, run_as=parts.run_as)
     for cleanup in runner.jobs():
         run = partial(runner.run, cleanup)
         loops.every(cleanup.name, cleanup.every, run, jitter=JITTER, first=cleanup.first, limit=CLEANUP_LIMIT)

@@ -41,10 +41,7 @@ NOTHING_NEW = message(NoticeCode.CONFIG_UNCHANGED)
 
 @dataclass(frozen=True, slots=True)
 class ActiveConfig:
-    """A configuration and everything that runs with it.
-
-    token: the bot token read for it.
-    """
+    """A configuration, the bot token read for it, and everything that runs with it."""
 
     config: Config
     engine: Engine
@@ -53,16 +50,12 @@ class ActiveConfig:
     stack: AsyncExitStack
 
     async def close(self) -> None:
-        """Stop everything; services keep running."""
         await self.stack.aclose()
 
 
 @dataclass(frozen=True, slots=True)
 class ConfigReading:
-    """Result of reading the file.
-
-    config: None if invalid. problems: each as FILE:LINE: key.
-    """
+    """Result of reading the file. config: None if invalid. problems: FILE:LINE: key."""
 
     config: Config | None = None
     problems: tuple[str, ...] = ()
@@ -71,10 +64,7 @@ class ConfigReading:
 
 
 def reread(old: Config, token: str) -> ConfigReading:
-    """Read the configuration file again and compare.
-
-    token: the bot token in use. Blocks.
-    """
+    """Read the configuration file and compare. token: the one in use. Blocks."""
     # Imported here because `Reloader` unloads them after each use.
     from opsbot.config_file import ConfigError, load, problem_at  # noqa: PLC0415
     from opsbot.config_file.differences import differences  # noqa: PLC0415
@@ -196,17 +186,11 @@ class Reloader:
                 log.error("%s", each)
             count = "a problem" if len(lines) == 1 else f"{len(lines)} problems"
             said = message(NoticeCode.CONFIG_REJECTED, count=len(lines))
-            await _record(now, asked, f"refused: {count}; {lines[0]}")
-            await _post(now, said, level="error", lines=bounded(lines))
-            self._reload_requests.answered(render(said), lines, ok=False)
-            self._note(f"the configuration file has {count}; the old configuration stays in force")
+            note = f"the configuration file has {count}; the old configuration stays in force"
+            await self._finish(now, asked, f"refused: {count}; {lines[0]}", said, lines, note=note)
         else:
-            self._note("")
             log.info("%s", render(NOTHING_NEW))
-            await _record(now, asked, "nothing changed")
-            await _post(now, NOTHING_NEW)
-            self._reload_requests.answered(render(NOTHING_NEW))
-        notify(READY)
+            await self._finish(now, asked, "nothing changed", NOTHING_NEW)
 
     async def _change(
         self, now: ActiveConfig, asked: Sequence[Actor], reading: ConfigReading, new: Config
@@ -228,11 +212,8 @@ class Reloader:
         notes = consequences(now.config, new)
         said = message(NoticeCode.CONFIG_RELOADED, count=len(lines))
         last = bounded(notes, NOTES_MOST)
-        await _record(after, asked, f"{count}: {'; '.join(lines)}")
-        await _post(after, said, lines=[*bounded(lines, LINES_MOST - len(last)), *last])
-        self._reload_requests.answered(render(said), [*lines, *notes])
-        self._note("")
-        notify(READY)
+        posted = [*bounded(lines, LINES_MOST - len(last)), *last]
+        await self._finish(after, asked, f"{count}: {'; '.join(lines)}", said, [*lines, *notes], posted)
         log.info("the configuration was reloaded: %s", count)
         return after
 
@@ -242,12 +223,30 @@ class Reloader:
             return None
         why = self._redact(describe(error) or type(error).__name__)
         said = message(NoticeCode.CONFIG_FAILED)
-        await _record(back, asked, f"refused: {why}")
-        await _post(back, said, level="error", lines=bounded([why]))
-        self._reload_requests.answered(render(said), [why], ok=False)
-        self._note("the new configuration could not be started; the old one is in force")
-        notify(READY)
+        note = "the new configuration could not be started; the old one is in force"
+        await self._finish(back, asked, f"refused: {why}", said, [why], note=note)
         return back
+
+    async def _finish(
+        self,
+        now: ActiveConfig,
+        asked: Sequence[Actor],
+        result: str,
+        said: Message,
+        lines: Sequence[str] = (),
+        posted: Sequence[str] | None = None,
+        *,
+        note: str = "",
+    ) -> None:
+        """Report the result. result: for the audit log. posted: lines in the channel, if not those of the answer.
+
+        note: for the status line, "" if the file is in force.
+        """
+        await _record(now, asked, result)
+        await _post(now, said, level="error" if note else "info", lines=bounded(lines) if posted is None else posted)
+        self._reload_requests.answered(render(said), lines, ok=not note)
+        self._note(note)
+        notify(READY)
 
 
 async def _post(now: ActiveConfig, said: Message, *, level: str = "info", lines: Sequence[str] = ()) -> None:

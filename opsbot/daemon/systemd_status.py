@@ -12,7 +12,6 @@ from dataclasses import dataclass, field
 from datetime import datetime
 
 from opsbot.bot.link import GatewayState, Link
-from opsbot.control.shapes import GatewayReply
 from opsbot.core.status import HealthState, ServiceHealth
 from opsbot.engine import Engine
 from opsbot.messages import render
@@ -95,7 +94,6 @@ def _connection(state: GatewayState) -> str:
 
 
 async def summary_of(engine: Engine) -> ServicesSummary:
-    """Read the current summary of all services."""
     statuses, waiting = await engine.standings.health()
     return ServicesSummary(
         {name: status.health for name, status in statuses.items()},
@@ -119,20 +117,13 @@ class SystemdStatus:
         self._timer: asyncio.TimerHandle | None = None
 
     def discord(self, state: GatewayState) -> None:
-        """Update the state of the connection to Discord."""
         self._discord = state
         self._changed()
 
-    def for_dashboard(self) -> GatewayReply:
-        """Return the connection for the terminal dashboard."""
-        return GatewayReply(self._discord.connected, self._discord.since, self._discord.latency)
-
     def gateway(self) -> GatewayState:
-        """Return the last reported state of the connection."""
         return self._discord
 
     def for_web(self) -> tuple[bool, float | None, str]:
-        """Return the connection for the HTTP endpoint."""
         return self._discord.connected, self._discord.latency, self._discord.problem
 
     def note(self, about: str, text: str, *, at_once: bool = False) -> None:
@@ -144,11 +135,9 @@ class SystemdStatus:
             self._changed()
 
     def unhealthy(self, reasons: Sequence[str]) -> None:
-        """Show problems of opsbot itself."""
         self.note("unhealthy", f"unhealthy: {', '.join(reasons)}" if reasons else "", at_once=True)
 
     async def follow(self, engine: Engine) -> None:
-        """Follow changes of the services until cancelled."""
         with engine.feed.subscribe() as changes:
             news = True
             while True:
@@ -162,7 +151,6 @@ class SystemdStatus:
                 news = bool(await changes.wait(until_tick(LOOK_SECONDS)))
 
     def close(self) -> None:
-        """Stop sending."""
         if self._timer is not None:
             self._timer.cancel()
 

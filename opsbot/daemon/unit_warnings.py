@@ -35,10 +35,7 @@ def units_of(config: Config) -> dict[str, str]:
 
 
 async def warn_of_findings(engine: Engine) -> None:
-    """Lint the unit files and report findings.
-
-    The channel receives the same findings of a unit only once.
-    """
+    """Lint unit files; report the same findings of a unit to the channel only once."""
     from opsbot.services.unit_files import UnitsError, lint_units  # noqa: PLC0415
     from opsbot.units.finding import Severity  # noqa: PLC0415 - only where systemd keeps services
 

@@ -67,7 +67,6 @@ class Watchdog:
         self._checked_at = steady()
 
     def watch(self, loops: Scheduler, store: Store) -> None:
-        """Watch these from now on."""
         self._loops, self._store, self._query = loops, store, None
 
     def suspend(self) -> None:
@@ -75,7 +74,6 @@ class Watchdog:
         self._loops, self._store, self._query, self._between = None, None, None, self._steady()
 
     async def run(self) -> None:
-        """Check and notify until cancelled."""
         loop = asyncio.get_running_loop()
         while True:
             following = next_tick(self._period)
@@ -142,7 +140,6 @@ def _ignore(_: str) -> None:
 
 
 def _forget(task: "asyncio.Task[None]") -> None:
-    """Consume the result of an abandoned query."""
     if not task.cancelled():
         task.exception()
 

@@ -3,7 +3,7 @@
 store ─┬───────────────┬───────────┬─────────┐
 feed ──┤               │           │         │
 managers ─ prober ─ verifier ─ Deployer ─ ServiceMonitor ─ Engine
-errands ──────┴───────────────────┼──── Poller ──────┘
+run_as ───────┴───────────────────┼──── Poller ──────┘
                                inhibitors ←── DiscordBots (where a service is a Discord bot)
 """
 
@@ -40,8 +40,8 @@ from opsbot.probes import Prober
 from opsbot.redaction import Redactor, is_secret_name, parts_of_url
 from opsbot.runtime.change_notifier import ChangeNotifier
 from opsbot.services.environment import parse
-from opsbot.services.errands import Errands
 from opsbot.services.port import ServiceManager
+from opsbot.services.run_as import Errands
 from opsbot.store import Store, deliveries, ledger
 
 if TYPE_CHECKING:
@@ -65,7 +65,7 @@ class Parts:
     reminder_scheduler: ReminderScheduler
     host: HostMonitor
     certificates: CertificateMonitor
-    errands: Errands | None = None
+    run_as: Errands | None = None
     connected: Callable[[], bool] | None = None
     """Whether systemd is reachable; None if no service uses it."""
     discord_bots: "DiscordBots | None" = None
@@ -76,7 +76,6 @@ BUS_PATIENCE = timedelta(seconds=8)
 
 
 def now() -> datetime:
-    """Return the current time; the daemon's clock."""
     return datetime.now(UTC)
 
 
@@ -97,16 +96,16 @@ def _managers(config: Config, clock: Callable[[], datetime], inhibitors: Inhibit
     if not units:
         return managers, None, None
     from opsbot.services.systemd.bus import SystemdBus  # noqa: PLC0415
-    from opsbot.services.systemd.errands import UnitErrands  # noqa: PLC0415
     from opsbot.services.systemd.manager import Systemd  # noqa: PLC0415
+    from opsbot.services.systemd.run_as import UnitErrands  # noqa: PLC0415
 
     scope = config.systemd.scope
     bus = SystemdBus(scope)
-    errands = UnitErrands(bus, units)
+    run_as = UnitErrands(bus, units)
     systemd = Systemd(
-        units, config.state.directory, clock, bus=bus, scope=scope, prove=errands.cwd_of, patience=BUS_PATIENCE
+        units, config.state.directory, clock, bus=bus, scope=scope, prove=run_as.cwd_of, patience=BUS_PATIENCE
     )
-    return managers | dict.fromkeys(units, systemd), errands, lambda: bus.connected
+    return managers | dict.fromkeys(units, systemd), run_as, lambda: bus.connected
 
 
 def _failed_units(config: Config, closing: AsyncExitStack) -> FailedUnits | None:
@@ -127,10 +126,7 @@ def _discord_bots(
     managers: dict[str, ServiceManager],
     clock: Callable[[], datetime],
 ) -> "DiscordBots | None":
-    """Create what depends on Discord bots.
-
-    None (and not even imported) if nothing of it is configured.
-    """
+    """Create what depends on Discord bots, imported only if it is configured."""
     services = config.services.values()
     checks = [check for service in services for check in service.checks]
     wanted = any(service.discord_bot or service.drain for service in services)
@@ -213,18 +209,18 @@ async def open_engine(
     redact, meter = redact or Redactor(), meter or ServiceMeter()
     redact.learn(await asyncio.to_thread(lambda: list(known_secrets(config))))
     vetoes = Inhibitors()
-    managers, errands, connected = _managers(config, clock, vetoes)
+    managers, run_as, connected = _managers(config, clock, vetoes)
     async with Store(config.state.database) as store, AsyncExitStack() as closing:
         feed = ChangeNotifier()
         discord_bots = _discord_bots(config, store, feed, managers, clock)
         presence_cache = discord_bots.presence_cache if discord_bots is not None else None
         prober = Prober(
-            clock=clock, errands=errands, presence=presence_cache.look if presence_cache is not None else None
+            clock=clock, errands=run_as, presence=presence_cache.look if presence_cache is not None else None
         )
         closing.callback(prober.close)
         verifier = Verifier(prober, managers, clock)
         deployer = Deployer(
-            config, store, feed, managers, verifier, clock, redact=redact, errands=errands, vetoes=vetoes
+            config, store, feed, managers, verifier, clock, redact=redact, run_as=run_as, inhibitors=vetoes
         )
         windows = MaintenanceWindows(config.windows, config.services, store, feed, clock)
         windows.object_to(vetoes)
@@ -244,7 +240,7 @@ async def open_engine(
         if discord_bots is not None:
             discord_bots.join(watcher, vetoes)
             await discord_bots.outage_detector.open()
-        poller = Poller(config, store, feed, deployer, clock, vetoes=vetoes)
+        poller = Poller(config, store, feed, deployer, clock, inhibitors=vetoes)
         # Registered for closing before opening, so that a failed open leaves nothing behind that blocks a retry.
         for manager in set(managers.values()):
             closing.push_async_callback(manager.close)
@@ -258,9 +254,8 @@ async def open_engine(
         closing.push_async_callback(watcher.close)
         await watcher.open()
         closing.push_async_callback(poller.close)
-        reminder_scheduler = ReminderScheduler(config.alerts, store, feed, clock)
-        if config.alerts.escalate_to:
-            reminder_scheduler.also.append(deliveries.escalation(config.alerts.escalate_to))
+        notify_too = [deliveries.escalation(config.alerts.escalate_to)] if config.alerts.escalate_to else []
+        reminder_scheduler = ReminderScheduler(config.alerts, store, feed, clock, notify_too)
         book, leaks, drift = watcher.incident_manager, LeakMonitor(config, store, feed, clock, _charted), ClockSkew()
         failed = _failed_units(config, closing)
         host = HostMonitor(config, store, book, managers, leaks, clock, failed_units=failed, drift=drift, meter=meter)
@@ -277,7 +272,7 @@ async def open_engine(
         )
         if store.set_aside is not None:
             await _report_new_database(engine, store.set_aside)
-        parts = (windows, notifiers, reminder_scheduler, host, certificates, errands, connected, discord_bots)
+        parts = (windows, notifiers, reminder_scheduler, host, certificates, run_as, connected, discord_bots)
         yield Parts(engine, deployer, watcher, poller, *parts)
 
 

@@ -1,10 +1,12 @@
 """The sample service's git repository: a bare remote and a working clone."""
 
 import asyncio
+import json
 import os
-import re
+from collections.abc import Mapping
 from importlib import resources
 from pathlib import Path
+from types import MappingProxyType
 
 GREETINGS = (
     "Hello in a warmer voice",
@@ -28,7 +30,6 @@ class SampleRepository:
     """Creates and pushes commits for the demo's buttons."""
 
     def __init__(self, folder: Path) -> None:
-        """Keep everything below this folder."""
         self.remote = folder / "hello.git"
         self.work = folder / "hello"
         self._count = 0
@@ -84,59 +85,40 @@ class SampleRepository:
         self._count += 1
         return f"pushed {await self._git('rev-parse', '--short=10', 'HEAD')}: {title}"
 
-    def _set(self, **values: object) -> None:
-        """Start from well-behaved settings and change these."""
-        wanted: dict[str, object] = {"HEALTH_STATUS": 200, "DIES_AFTER": 0.0, **values}
-        file = self.work / "settings.py"
-        text = (
-            '"""What the commits of the demo change."""\n\nGREETING = "Hello"\nHEALTH_STATUS = 200\nDIES_AFTER = 0.0\n'
-        )
-        wanted.setdefault("GREETING", GREETINGS[self._count % len(GREETINGS)])
-        for name, value in wanted.items():
-            shown = f'"{value}"' if isinstance(value, str) else repr(value)
-            text = re.sub(rf"^{name} = .*$", f"{name} = {shown}", text, flags=re.MULTILINE)
-        file.write_text(text)
-        (self.work / "packages.txt").write_text("greetings==1.4\nclock==2.0\n")
+    async def _commit(
+        self, title: str, settings: Mapping[str, object] = MappingProxyType({}), packages: str = ""
+    ) -> str:
+        """Push a commit with these settings and packages besides the usual ones."""
+        async with self._lock:
+            wanted = {"GREETING": GREETINGS[self._count % len(GREETINGS)], "HEALTH_STATUS": 200, "DIES_AFTER": 0.0}
+            lines = [f"{name} = {json.dumps(value)}\n" for name, value in {**wanted, **settings}.items()]
+            (self.work / "settings.py").write_text('"""What the commits of the demo change."""\n\n' + "".join(lines))
+            (self.work / "packages.txt").write_text(f"greetings==1.4\nclock==2.0\n{packages}")
+            return await self._push(title or str(wanted["GREETING"]))
 
     async def good(self) -> str:
         """Push a commit that works."""
-        async with self._lock:
-            self._set()
-            return await self._push(GREETINGS[self._count % len(GREETINGS)])
+        return await self._commit("")
 
     async def good_with_packages(self) -> str:
         """Push a working commit with a new package, so that the install step runs."""
-        async with self._lock:
-            self._set()
-            (self.work / "packages.txt").write_text("greetings==1.4\nclock==2.0\ncolours==0.9\n")
-            return await self._push("Say hello in colours")
+        return await self._commit("Say hello in colours", packages="colours==0.9\n")
 
     async def bad_install(self) -> str:
         """Push a commit whose install step fails."""
-        async with self._lock:
-            self._set()
-            (self.work / "packages.txt").write_text("greetings==1.4\nclock==2.0\nleft-padding==9.9\n")
-            return await self._push("Use left-padding for the greeting")
+        return await self._commit("Use left-padding for the greeting", packages="left-padding==9.9\n")
 
     async def syntax_error(self) -> str:
         """Push a commit that does not start."""
-        async with self._lock:
-            self._set()
-            with (self.work / "settings.py").open("a") as file:
-                file.write("GREETING = GREETING +\n")
-            return await self._push("Tidy the settings")
+        return await self._commit("Tidy the settings", {"GREETING +": 1})
 
     async def answers_500(self) -> str:
         """Push a commit that starts and answers 500."""
-        async with self._lock:
-            self._set(HEALTH_STATUS=500)
-            return await self._push("Ask the database for the greeting")
+        return await self._commit("Ask the database for the greeting", {"HEALTH_STATUS": 500})
 
     async def dies_later(self) -> str:
         """Push a commit that crashes after a few seconds."""
-        async with self._lock:
-            self._set(DIES_AFTER=3.0)
-            return await self._push("Refresh the session in the background")
+        return await self._commit("Refresh the session in the background", {"DIES_AFTER": 3.0})
 
     async def docs_only(self) -> str:
         """Push a commit that only changes the README."""
@@ -149,5 +131,4 @@ class SampleRepository:
         """Rewrite the branch's history: replace its last commit."""
         async with self._lock:
             await self._git("reset", "--quiet", "--hard", "HEAD~1")
-            self._set(GREETING="Hello from a rewritten history")
-            return await self._push("Rewrite what was said before")
+        return await self._commit("Rewrite what was said before", {"GREETING": "Hello from a rewritten history"})

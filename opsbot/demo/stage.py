@@ -9,6 +9,7 @@ import signal
 import socket
 import sys
 from contextlib import AsyncExitStack, suppress
+from importlib import resources
 from pathlib import Path
 
 from opsbot.config_file import ConfigError, load
@@ -28,79 +29,6 @@ DEATHS_AT_START = 3
 """A daemon that exits this often before it is ready will never be."""
 PORTS = range(20000, 32000)
 """Below the ephemeral port range, so that the service gets its port again at every restart."""
-
-CONFIG = """\
-# Written by `opsbot demo`; gone when it ends.
-host = "demo"
-
-[discord]
-token_env = {token_variable}
-guild_id = {guild}
-ops_channel_id = {channel}
-api_url = {api}
-
-[roles]
-viewer = [{viewer}]
-operator = [{operator}]
-deployer = [{deployer}]
-admin = [{admin}]
-
-[state]
-directory = {state}
-
-[http]
-listen = {metrics}
-
-[services.hello]
-manager = "process"
-command = [{python}, "-u", "server.py"]
-soak = "5s"
-verify_timeout = "15s"
-startup_grace = "5s"
-stop_timeout = "3s"
-environment = {{ SAMPLE_PORT = "{port}" }}
-
-[services.hello.source]
-repository = {repository}
-branch = "main"
-directory = {releases}
-poll = "5s"
-ignore = ["*.md", "docs/**"]
-
-[[services.hello.install]]
-when_changed = ["packages.txt"]
-run = [{python}, "-u", "build.py"]
-keep = ["vendor"]
-timeout = "1m"
-
-[[services.hello.checks]]
-kind = "process"
-interval = "2s"
-memory_max = "192MiB"
-fall = 2
-
-[[services.hello.checks]]
-kind = "tcp"
-port = {port}
-interval = "2s"
-timeout = "1s"
-fall = 2
-
-[[services.hello.checks]]
-kind = "http"
-url = "http://127.0.0.1:{port}/health"
-interval = "2s"
-timeout = "1s"
-fall = 2
-rise = 2
-
-[services.hello.drain]
-user = {bot}
-
-[services.hello.recovery]
-backoff = "5s"
-blame = "2m"
-"""
 
 
 def free_port() -> int:
@@ -194,8 +122,9 @@ async def _set(stack: AsyncExitStack, standin: Standin, folder: Path) -> Daemon:
     }
     # A JSON string is a TOML string: special characters in paths are escaped.
     quoted = {name: json.dumps(text, ensure_ascii=False) for name, text in texts.items()}
+    template = resources.files("opsbot.demo").joinpath("config.toml.in").read_text(encoding="utf-8")
     file.write_text(
-        CONFIG.format(guild=standin.guild_id, channel=standin.ops_channel_id, port=service_port, bot=bot, **quoted),
+        template.format(guild=standin.guild_id, channel=standin.ops_channel_id, port=service_port, bot=bot, **quoted),
         encoding="utf-8",
     )
     daemon = Daemon(file, folder / "opsbot.log", {TOKEN_VARIABLE: standin.token})

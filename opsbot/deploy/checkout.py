@@ -26,7 +26,7 @@ from opsbot.core.message import Param, message
 from opsbot.deploy.checkout_git import CheckoutGit, printable
 from opsbot.deploy.releases import MARGIN, ReleaseError, Releases
 from opsbot.deploy.reuse import some
-from opsbot.filesystem.disk import file_system, sync_file_system
+from opsbot.filesystem.disk import sync_file_system
 from opsbot.filesystem.processes_in_folder import processes_in
 from opsbot.source.repo import UnsupportedTreeError
 
@@ -55,11 +55,9 @@ class Checkout(Releases):
         return self.directory
 
     def name(self, commit: str, now: datetime) -> str:
-        """A new name: the time and the commit."""
         return f"{now.astimezone(UTC):%Y%m%dT%H%M%SZ}-{commit[:10]}"
 
     def stands(self, name: str | None) -> bool:
-        """Whether its commit is there."""
         return name is not None and self.git.commit(_ref(name)) is not None
 
     def live(self) -> str | None:
@@ -69,11 +67,7 @@ class Checkout(Releases):
         return name if commit is not None and commit == self.git.commit("HEAD") else None
 
     def switch(self, name: str) -> None:
-        """Write down that this release is wholly laid: to be called last.
-
-        Raises:
-            ReleaseError: it is not what is checked out, or it cannot be written.
-        """
+        """Write down that this release is wholly laid: to be called last."""
         commit = self.git.commit(_ref(name))
         if commit is None or commit != self.git.commit("HEAD"):
             where = str(self.directory)
@@ -86,11 +80,7 @@ class Checkout(Releases):
         self.git.write("live", "")
 
     def discard(self, name: str, *, guarded: bool = False) -> bool:
-        """Let go of its commit; True. The files stay, so that it makes no difference whose they are.
-
-        Raises:
-            ReleaseError: it is live.
-        """
+        """Let go of its commit; True. The files stay, so that it makes no difference whose they are."""
         del guarded
         if self.live() == name:
             raise ReleaseError(message(FailureCode.RELEASE_LIVE, release=name))
@@ -103,22 +93,9 @@ class Checkout(Releases):
         kept = {*list(good)[: self.source.keep], *spared, self.live()}
         return [name for name in known if name not in kept]
 
-    def leftovers(self, known: Iterable[str]) -> list[str]:
-        """None: a release that did not come to be has left nothing but a name."""
-        del known
-        return []
-
-    def sweep_links(self) -> None:
-        """Nothing: there are no links."""
-
     # Looking
 
     def head(self) -> Head:
-        """What is checked out.
-
-        Raises:
-            ReleaseError: there is no checkout, or it has no commit.
-        """
         self.git.see()
         commit = self.git.commit("HEAD")
         if commit is None:
@@ -137,10 +114,7 @@ class Checkout(Releases):
             UnsupportedTreeError: the commit has what cannot be laid.
         """
         now = self.head().commit
-        figures = os.statvfs(self.directory)
-        if figures.f_bavail * figures.f_frsize < self.margin:
-            where = file_system(self.directory)
-            raise ReleaseError(message(FailureCode.NOT_ENOUGH_SPACE, where=where, needed=self.margin))
+        self.check_space(0)
         directory = str(self.directory)
         if changed := self._changed_by_hand():
             raise ReleaseError(message(FailureCode.CHECKOUT_CHANGED, directory=directory, files=_some(changed)))
@@ -193,40 +167,24 @@ class Checkout(Releases):
     # Laying
 
     def bring(self, name: str) -> None:
-        """Fetch a release's commit from the mirror, and hold on to it. Nothing that is checked out changes.
-
-        Raises:
-            ReleaseError: it cannot be.
-        """
+        """Fetch a release's commit from the mirror, and hold on to it. Nothing that is checked out changes."""
         self.git.see()
         words = ["fetch", "--quiet", "--no-tags", "--no-write-fetch-head", "--no-auto-maintenance", "--force"]
         self.git.run(*words, "--", str(self.git.mirror), f"+{_ref(name)}:{_ref(name)}")
 
     def hold(self, name: str, commit: str) -> None:
-        """Hold on to a commit that is there already.
-
-        Raises:
-            ReleaseError: it cannot be.
-        """
+        """Hold on to a commit that is there already."""
         self.git.run("update-ref", _ref(name), commit)
 
     def lay(self, name: str) -> None:
-        """Check a release out, whatever a killed one has left behind. Only after `check`.
-
-        Raises:
-            ReleaseError: it cannot be.
-        """
+        """Check a release out, whatever a killed one has left behind. Only after `check`."""
         self._unlock()
         self.git.write("made.json", "{}")
         quiet = ["-c", "advice.detachedHead=false", "-c", "core.symlinks=true", "-c", "filter.lfs.required=false"]
         self.git.run(*quiet, "checkout", "--quiet", "--force", "--no-recurse-submodules", "--detach", _ref(name))
 
     def installed(self) -> None:
-        """Write down what the install steps did to tracked files, so that it is not taken for a person's doing.
-
-        Raises:
-            ReleaseError: it cannot be written.
-        """
+        """Write down what the install steps did to tracked files, so that it is not taken for a person's doing."""
         self.git.write("made.json", json.dumps(self._changed()))
 
     def results(self) -> dict[str, str]:
@@ -234,11 +192,6 @@ class Checkout(Releases):
         return self._read("installed.json")
 
     def keep_results(self, results: Mapping[str, str]) -> None:
-        """Write that down.
-
-        Raises:
-            ReleaseError: it cannot be written.
-        """
         self.git.write("installed.json", json.dumps(dict(results)))
 
     def _unlock(self) -> None:

@@ -17,21 +17,15 @@ from opsbot.source.repo import LOCAL_SECONDS, is_full_id
 
 
 class CheckoutGit:
-    """git in one checkout. Nothing here talks to the remote."""
+    """git in one checkout, never with the remote. What fails raises ReleaseError."""
 
     def __init__(self, source: Source, mirror: Path, mark: str) -> None:
-        """`mark` is handed to every git, see `MARK`."""
         self.directory = source.directory
         self.mirror = mirror
         self._plain = replace(source, token=None)
         self._mark = mark
 
     def see(self) -> None:
-        """See that there is a checkout.
-
-        Raises:
-            ReleaseError: there is none.
-        """
         if self.folder() is None:
             raise ReleaseError(message(FailureCode.NO_CHECKOUT, directory=str(self.directory)))
 
@@ -57,11 +51,7 @@ class CheckoutGit:
             return ""
 
     def write(self, name: str, text: str) -> None:
-        """Write it down: all of it or nothing, and on the disk.
-
-        Raises:
-            ReleaseError: it cannot be.
-        """
+        """Write it down: all of it or nothing, and on the disk."""
         own = self.notes()
         if own is None:
             return
@@ -78,25 +68,15 @@ class CheckoutGit:
             raise ReleaseError(message(FailureCode.FILE_ERROR, path=path, error=error.strerror)) from error
 
     def commit(self, name: str) -> str | None:
-        """The commit that a name stands for."""
         found = self._ask("rev-parse", "--verify", "--quiet", f"{name}^{{commit}}").stdout.strip()
         return found if is_full_id(found) else None
 
     def entries(self, *words: str) -> list[str]:
-        """What git printed, a list of names.
-
-        Raises:
-            ReleaseError: it failed.
-        """
+        """What git printed, a list of names."""
         verb, *rest = words
         return [entry for entry in self.run(verb, "-z", *rest).split("\0") if entry]
 
     def run(self, *words: str) -> str:
-        """What git printed.
-
-        Raises:
-            ReleaseError: it failed.
-        """
         done = self._ask(*words)
         if done.returncode == 0:
             return done.stdout

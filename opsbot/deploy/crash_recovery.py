@@ -10,7 +10,7 @@ Each phase is in the store before its work begins, so the phase says the most th
 
 `Deployer.settle` calls this at startup, under the lock on the state directory, after it has ended the processes that an
 earlier opsbot left. A step that was interrupted and is begun again is not shown as failed. Only what does not run the
-release already is restarted (`rolling_restart`).
+release already is restarted (`target`).
 """
 
 import asyncio
@@ -20,22 +20,23 @@ from datetime import datetime
 
 from opsbot.core.deploy_codes import FailureCode, OutcomeCode
 from opsbot.core.deployment import CHANGED, TAKEN_UP, Deployment, Phase, advance
-from opsbot.core.message import Message, message
-from opsbot.deploy.deployment_run import DeploymentRun
+from opsbot.core.message import message
+from opsbot.deploy.deployment_run import DeployFailure, DeploymentRun
+from opsbot.deploy.pipeline import fail
 from opsbot.deploy.target import DeployTarget
 from opsbot.filesystem.processes_in_folder import end_marked
-from opsbot.services.errands import Errands
+from opsbot.services.run_as import Errands
 from opsbot.store import ledger
 
 log = logging.getLogger(__name__)
 
 
-async def end_left_behind(mark: str, errands: Errands | None) -> None:
+async def end_left_behind(mark: str, run_as: Errands | None) -> None:
     """End the install steps and other children of an opsbot that was killed: they would go on writing."""
     ended = await asyncio.to_thread(end_marked, mark)
     if ended:
         log.warning("ended %s processes that an earlier opsbot left behind", ended)
-    if errands is not None and (ended := await errands.end_left()):
+    if run_as is not None and (ended := await run_as.end_left()):
         log.warning("ended %s commands of services' users that an earlier opsbot left running", ended)
 
 
@@ -44,21 +45,14 @@ async def goes_on(run: DeploymentRun, target: DeployTarget) -> bool:
     going = run.value.phase in TAKEN_UP
     await run.cut(failed=not going)
     if not going:
-        await abandon(run, target, message(FailureCode.INTERRUPTED, phase=str(run.value.phase)))
+        await fail(run, target, DeployFailure(message(FailureCode.INTERRUPTED, phase=str(run.value.phase))))
     return going
 
 
 async def stopped(run: DeploymentRun, target: DeployTarget) -> None:
     """opsbot is being stopped: end what has changed nothing, leave the rest to the next one."""
     if run.value.phase not in TAKEN_UP and not run.value.finished:
-        await abandon(run, target, message(FailureCode.STOPPED, phase=str(run.value.phase)))
-
-
-async def abandon(run: DeploymentRun, target: DeployTarget, why: Message) -> None:
-    """End a deployment that has changed nothing live."""
-    await target.discard(run.value)
-    await run.cut(failed=True)
-    await run.end(Phase.FAILED, message(OutcomeCode.FAILED, cause=why, retry_at=await run.retry_at()))
+        await fail(run, target, DeployFailure(message(FailureCode.STOPPED, phase=str(run.value.phase))))
 
 
 def end_unknown(db: sqlite3.Connection, deployment: Deployment, now: datetime) -> None:

@@ -30,7 +30,6 @@ class DeployFailure(MessageError):  # noqa: N818 - an expected outcome of a depl
     """
 
     def __init__(self, why: Message, *, lasting: bool = False, tail: str = "", innocent: bool = False) -> None:
-        """Keep all four."""
         super().__init__(why)
         self.lasting = lasting
         self.tail = tail
@@ -56,9 +55,13 @@ class DeploymentRun:
         store: Store,
         feed: ChangeNotifier,
         clock: Callable[[], datetime],
-        redact: Callable[[str], str] = str,
+        redact: Callable[[str], str],
+        superseded: Callable[[Deployment], None],
     ) -> None:
-        """`value` is the stored one. `redact` removes known secrets from what is stored."""
+        """`value` is the stored one. redact: removes known secrets from what is stored.
+
+        superseded: called with the deployment that this one, being ready, supersedes.
+        """
         self.value = value
         self.service = service
         self.remarks: list[Message] = []
@@ -71,18 +74,22 @@ class DeploymentRun:
         self._feed = feed
         self._clock = clock
         self._redact = redact
+        self._superseded = superseded
 
     async def change(self, **changes: Any) -> None:
-        """Store more about it.
-
-        Raises:
-            StaleError: another one moved it on.
-        """
+        """Store more about it; StaleError if another writer moved it on."""
         await self._keep(replace(self.value, updated_at=self._clock(), **changes))
 
     async def move(self, to: Phase, *, note: Message | None = None, **changes: Any) -> None:
         """Store that the next phase begins."""
         await self._keep(replace(advance(self.value, to, self._clock(), self._clean(note)), **changes))
+
+    async def ready(self, to: Phase) -> None:
+        """Store that all is prepared: what was ASIDE for this deployment ends with it."""
+        waited = await self._store.read(ledger.aside, self.value)
+        await self.move(to)
+        if waited is not None:
+            self._superseded(replace(waited, phase=Phase.REPLACED))
 
     async def _keep(self, value: Deployment) -> None:
         await self._written(self._store.write(ledger.save, value))
@@ -115,7 +122,10 @@ class DeploymentRun:
         left: str | None = None,
     ) -> None:
         """Store its end and all that follows from it, in one transaction; see `ledger.conclude`."""
-        ended = advance(self.value, to, self._clock(), self._clean(note))
+        now = self._clock()
+        ended = advance(self.value, to, now, self._clean(note))
+        if hold is not None:
+            hold = replace(hold, at=now)  # from now on: what somebody resumed meanwhile is paused again
         await self._written(
             self._store.write(
                 ledger.conclude, ended, live=live, quarantined=quarantined, hold=hold, lift=lift, left=left
@@ -155,14 +165,15 @@ class DeploymentRun:
         except StaleError:
             raise  # whoever moved the deployment on has closed the step
         except BaseException as error:
+            if isinstance(error, MessageError):
+                doing.note = error.message
             if isinstance(error, DeployFailure):
-                doing.note, doing.tail = error.message, error.tail or doing.tail
+                doing.tail = error.tail or doing.tail
             await self._done(doing, ok=False)
             raise
         await self._done(doing, ok=True)
 
     async def say(self, doing: RunningStep, note: Message | None) -> None:
-        """Show how the step goes."""
         doing.note = note
         await self._last(replace(self.value.steps[-1], note=self._clean(note), output=doing.output))
 

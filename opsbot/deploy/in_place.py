@@ -10,30 +10,30 @@ import asyncio
 import hashlib
 import json
 import logging
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from datetime import datetime
+from pathlib import Path
 
 from opsbot.config import InstallStep, Service, Source
 from opsbot.core.deploy_codes import FailureCode, NoteCode, StepCode, UpdateCode
 from opsbot.core.deployment import Release
 from opsbot.core.message import message
-from opsbot.core.model import Live
 from opsbot.deploy.checkout import Checkout, Head
 from opsbot.deploy.deployment_run import DeployFailure, DeploymentRun
-from opsbot.deploy.prepare import Preparation, command_text
+from opsbot.deploy.release_folders import ReleaseFolders, command_text
 from opsbot.deploy.releases import ReleaseError
 from opsbot.deploy.reuse import changed_names, digest, picked
+from opsbot.deploy.steps import Steps
 from opsbot.messages import render
 from opsbot.services.port import ServiceState
-from opsbot.source.remote import RemoteError
 from opsbot.source.repo import Repository, UnsupportedTreeError
 from opsbot.store import Store, ledger, outbox
 
 log = logging.getLogger(__name__)
 
 
-class InPlace:
-    """See `opsbot.deploy.target.ReleaseStrategy`."""
+class InPlace(ReleaseFolders):
+    """The commits of one checkout instead of folders; the same interface."""
 
     def __init__(
         self,
@@ -41,18 +41,18 @@ class InPlace:
         source: Source,
         repository: Repository,
         checkout: Checkout,
-        preparation: Preparation,
+        output: Path,
+        steps: Callable[[], Awaitable[Steps]],
         store: Store,
         clock: Callable[[], datetime],
         installing: asyncio.Semaphore,
     ) -> None:
-        """installing: held while install steps run."""
+        """installing: held while install steps run. output, steps: see `ReleaseFolders`."""
+        super().__init__(repository, checkout, output, steps)
         self._name = service.name
-        self._steps = service.install
+        self._install_steps = service.install
         self._source = source
-        self._repository = repository
         self._checkout = checkout
-        self._preparation = preparation
         self._store = store
         self._clock = clock
         self._installing = installing
@@ -65,9 +65,8 @@ class InPlace:
             log.warning("%s: %s", self._name, render(error.message))
 
     async def _take_over(self, head: Head) -> None:
-        live = await self._store.read(ledger.live, self._name)
+        meant = await self._store.read(ledger.live_release, self._name)
         releases = await self._store.read(ledger.releases, self._name)
-        meant = next((each for each in releases if live is not None and each.name == live.release), None)
         if meant is not None and meant.commit == head.commit:
             return
         now = self._clock()
@@ -75,8 +74,7 @@ class InPlace:
         release = there or Release(self._checkout.name(head.commit, now), head.commit, now, good=True, title=head.title)
         await asyncio.to_thread(self._checkout.hold, release.name, head.commit)
         await asyncio.to_thread(self._checkout.switch, release.name)
-        await self._store.write(ledger.add_release, self._name, release)
-        await self._store.write(ledger.set_live, Live(self._name, release.name, now, None))
+        await self._store.write(ledger.take_over, self._name, release, now)
         if meant is None:
             log.info("%s: took over the checkout at %s", self._name, head.commit[:10])
             return
@@ -89,7 +87,7 @@ class InPlace:
         )
         log.warning("%s", render(moved))
         key = f"moved:{self._name}:{head.commit}:{now:%Y%m%dT%H%M}"
-        await self._store.write(outbox.put_message, key, self._name, now, moved, "warning")
+        await self._store.write(outbox.put_notice, key, self._name, moved, now)
 
     async def prepare(
         self,
@@ -100,38 +98,31 @@ class InPlace:
     ) -> None:
         """Bring the commit into the checkout's own repository, and check that it can be checked out."""
         async with run.step(StepCode.CHECK_CHECKOUT):
-            if self._steps and (await self._preparation.runner()).abroad:
+            if self._install_steps and (await self._steps()).abroad:
                 raise DeployFailure(message(FailureCode.CHECKOUT_OTHER_USER))
-            try:
-                await self._repository.keep(name, commit)
-                await asyncio.to_thread(self._checkout.bring, name)
-                await asyncio.to_thread(self._checkout.check, commit)
-            except (ReleaseError, RemoteError, UnsupportedTreeError) as error:
-                raise DeployFailure(error.message, lasting=isinstance(error, UnsupportedTreeError)) from error
+            await self._repository.keep(name, commit)
+            await asyncio.to_thread(self._checkout.bring, name)
+            await asyncio.to_thread(self._checkout.check, commit)
 
     async def install(self, run: DeploymentRun, name: str, commit: str, live: Release | None) -> None:
         """Nothing yet: it is installed after the check-out."""
 
     async def check_return(self, run: DeploymentRun, name: str) -> None:
-        """Check that an older release can be checked out again."""
         async with run.step(StepCode.CHECK_CHECKOUT):
             try:
                 await asyncio.to_thread(self._checkout.check, await self._commit(name))
-            except (ReleaseError, UnsupportedTreeError) as error:
+            except UnsupportedTreeError as error:  # no fault of the commit: it was live before
                 raise DeployFailure(error.message) from error
 
     async def lay(self, run: DeploymentRun, name: str) -> None:
         """Check it out and run the install steps whose results were made from other files."""
         async with self._installing:
-            try:
-                async with run.step(StepCode.CHECK_OUT, release=name):
-                    commit = await self._commit(name)
-                    await asyncio.to_thread(self._checkout.lay, name)
-                for number, step in enumerate(self._steps):
-                    await self._step(run, number, step, commit)
-                await asyncio.to_thread(self._checkout.installed)
-            except ReleaseError as error:
-                raise DeployFailure(error.message) from error
+            async with run.step(StepCode.CHECK_OUT, release=name):
+                commit = await self._commit(name)
+                await asyncio.to_thread(self._checkout.lay, name)
+            for number, step in enumerate(self._install_steps):
+                await self._install(run, number, step, commit)
+            await asyncio.to_thread(self._checkout.installed)
 
     async def _commit(self, name: str) -> str:
         commit = await asyncio.to_thread(self._checkout.commit, name)
@@ -140,7 +131,7 @@ class InPlace:
             raise DeployFailure(message(FailureCode.CHECKOUT_COMMIT_GONE, release=name, directory=directory))
         return commit
 
-    async def _step(self, run: DeploymentRun, number: int, step: InstallStep, commit: str) -> None:
+    async def _install(self, run: DeploymentRun, number: int, step: InstallStep, commit: str) -> None:
         results = await asyncio.to_thread(self._checkout.results)
         made_from = await self._made_from(step, commit)
         async with run.step(StepCode.INSTALL, command=command_text(step)) as doing:
@@ -150,9 +141,8 @@ class InPlace:
             # Until it has run, its result is of neither commit.
             results.pop(digest(step), None)
             await asyncio.to_thread(self._checkout.keep_results, results)
-            output = self._preparation.output(run, number, step)
-            steps = await self._preparation.runner()
-            await self._preparation.run(run, doing, steps, step, commit, self._source.directory, output)
+            output, steps = self._output_of(run, number, step), await self._steps()
+            await self._run(run, doing, steps, step, commit, self._source.directory, output)
             if made_from:
                 await asyncio.to_thread(self._checkout.keep_results, {**results, digest(step): made_from})
 

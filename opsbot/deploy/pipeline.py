@@ -5,15 +5,18 @@
     rollback:  its release is on disk    ┘
 
 Each phase is stored before its work begins (`deployment_run`). Up to the switch nothing live has changed, and a failure
-ends the deployment as failed; from there on it is rolled back. Details: `release_folders` and `in_place` (the two
-strategies), `waiting`, `rolling_restart`, `verify`, `rollback`; after a crash `crash_recovery`.
+ends the deployment as failed; from there on it is rolled back: to the previous release, to an older good one if that
+fails too, or to a stop. Details: `release_folders` and `in_place` (the two strategies), `waiting`, `target` (switch and
+restart), `verify`; after a crash `crash_recovery`.
 """
 
 import asyncio
 import logging
 import sqlite3
-from collections.abc import Callable, Coroutine
+from collections.abc import Coroutine
+from contextlib import suppress
 from dataclasses import replace
+from datetime import timedelta
 from functools import partial
 
 from opsbot.core.access import Origin
@@ -29,28 +32,24 @@ from opsbot.core.deployment import (
     Release,
     decide,
 )
-from opsbot.core.message import message, message_of
+from opsbot.core.message import Message, MessageError, message, message_of
 from opsbot.deploy.deployment_run import DeployFailure, DeploymentRun
-from opsbot.deploy.preconditions import gather, objection
 from opsbot.deploy.releases import release_error
-from opsbot.deploy.rollback import roll_back
-from opsbot.deploy.rolling_restart import bring_up
-from opsbot.deploy.target import DeployTarget
-from opsbot.deploy.waiting import Waits
-from opsbot.source.remote import RemoteError
-from opsbot.source.repo import BadRefError, is_full_id
+from opsbot.deploy.target import DeployTarget, pid_note
+from opsbot.messages import render
+from opsbot.source.repo import UnsupportedTreeError, is_full_id
 from opsbot.store import StoreError, ledger
 from opsbot.store.ledger import StaleError
 
 log = logging.getLogger(__name__)
 
-Superseded = Callable[[Deployment], None]
-"""Called with the deployment that another one, being ready, supersedes."""
+ROLLBACK_WITHIN = timedelta(seconds=60)
+"""How long a release that was good before may take to pass its checks again."""
+OLDER_TRIED = 2
+"""Good releases that are tried, besides the previous one, if that one fails too."""
 
 
-async def run_pipeline(
-    run: DeploymentRun, target: DeployTarget, waits: Waits, superseded: Superseded, *, resumed: bool
-) -> None:
+async def run_pipeline(run: DeploymentRun, target: DeployTarget, *, resumed: bool) -> None:
     """Bring a deployment to its end, from its beginning or, resumed, from its phase.
 
     Returns early where another deployment supersedes it.
@@ -60,18 +59,18 @@ async def run_pipeline(
     """
     if run.value.phase is not Phase.UNDOING:
         if resumed:
-            work = _activate(run, target, waits, superseded, resumed=True)
+            work = _activate(run, target, resumed=True)
         else:
-            work = (_return if run.value.kind is DeploymentKind.ROLLBACK else _deploy)(run, target, waits, superseded)
+            work = (_return if run.value.kind is DeploymentKind.ROLLBACK else _deploy)(run, target)
         failure = await _failure_of(run, target, work)
         if failure is None:
             return
         if run.value.phase not in CHANGED:
-            await _fail(run, target, failure)
+            await fail(run, target, failure)
             return
         run.lasting, run.innocent = failure.lasting, failure.innocent
         await run.move(Phase.UNDOING, note=failure.message)
-    failure = await _failure_of(run, target, roll_back(run, target))
+    failure = await _failure_of(run, target, _roll_back(run, target))
     if failure is not None:
         note = message(OutcomeCode.ROLLBACK_BROKE, cause=run.value.note, error=failure.message)
         await run.end(Phase.STUCK, note)
@@ -85,6 +84,8 @@ async def _failure_of(
         await work
     except DeployFailure as failure:
         return failure
+    except MessageError as error:
+        return DeployFailure(error.message, lasting=isinstance(error, UnsupportedTreeError))
     except StaleError:
         if not await _is_aside(run, target):
             raise
@@ -98,29 +99,26 @@ async def _failure_of(
     return None
 
 
-async def _fail(run: DeploymentRun, target: DeployTarget, failure: DeployFailure) -> None:
+async def fail(run: DeploymentRun, target: DeployTarget, failure: DeployFailure) -> None:
     """End a deployment that has changed nothing live."""
     await target.discard(run.value)
+    await run.cut(failed=True)
     blamed = run.value.commit_to if failure.lasting else None
     retry_at = None if blamed else await run.retry_at()
     note = message(OutcomeCode.FAILED, cause=failure.message, retry_at=retry_at)
     await run.end(Phase.FAILED, note, quarantined=blamed)
 
 
-async def _deploy(run: DeploymentRun, target: DeployTarget, waits: Waits, superseded: Superseded) -> None:
-    """Fetch a commit, make a release of it and activate that."""
+async def _deploy(run: DeploymentRun, target: DeployTarget) -> None:
     value = run.value
     await run.move(Phase.FETCHING)
     await target.strategy.recognise()
     wanted = value.ref or target.source.branch
     async with run.step(StepCode.FETCH, ref=wanted[:10] if is_full_id(wanted) else wanted) as doing:
-        try:
-            commit = await target.repository.bring(value.ref)
-        except (BadRefError, RemoteError) as error:
-            raise DeployFailure(error.message) from error
+        commit = await target.repository.bring(value.ref)
         doing.note = message(NoteCode.COMMIT, commit=commit)
     request = DeploymentRequest(value.service, value.kind, value.actor, ref=commit)
-    facts = replace(await gather(target, request), unfinished=None)
+    facts = replace(await target.facts_for(request), unfinished=None)
     verdict = decide(request, facts)
     if isinstance(verdict, Refused):
         await run.end(Phase.SKIPPED, verdict.message)
@@ -128,7 +126,7 @@ async def _deploy(run: DeploymentRun, target: DeployTarget, waits: Waits, supers
     async with target.installing:
         release = await _prepare(run, target, commit, facts.live)
     await target.store.write(ledger.add_release, target.name, release)
-    await _activate(run, target, waits, superseded)
+    await _activate(run, target)
 
 
 async def _prepare(run: DeploymentRun, target: DeployTarget, commit: str, live: Release | None) -> Release:
@@ -152,7 +150,7 @@ async def _prepare(run: DeploymentRun, target: DeployTarget, commit: str, live: 
     return Release(name, commit, target.clock(), good=False, title=shown.title if shown else "")
 
 
-async def _return(run: DeploymentRun, target: DeployTarget, waits: Waits, superseded: Superseded) -> None:
+async def _return(run: DeploymentRun, target: DeployTarget) -> None:
     """Activate a release that is on disk already."""
     await target.strategy.recognise()
     facts = await target.known()
@@ -162,26 +160,19 @@ async def _return(run: DeploymentRun, target: DeployTarget, waits: Waits, supers
         raise DeployFailure(message(FailureCode.RELEASE_GONE, release=wanted))
     live = facts.live
     await run.change(
-        commit_to=back.commit,
-        commit_from=live.commit if live else None,
-        release_from=live.name if live else None,
+        commit_to=back.commit, commit_from=live.commit if live else None, release_from=live.name if live else None
     )
     await target.strategy.check_return(run, back.name)
-    await _activate(run, target, waits, superseded)
+    await _activate(run, target)
 
 
-async def _activate(
-    run: DeploymentRun, target: DeployTarget, waits: Waits, superseded: Superseded, *, resumed: bool = False
-) -> None:
+async def _activate(run: DeploymentRun, target: DeployTarget, *, resumed: bool = False) -> None:
     """Wait, switch, restart, verify; after a crash from the phase that it is in."""
     name = run.value.release_to or ""
     if run.value.phase not in TAKEN_UP:
-        waited = await target.store.read(ledger.aside, run.value)
-        await run.move(Phase.WAITING if await waits.must_wait(run.value) else Phase.SWITCHING)
-        if waited is not None:
-            superseded(replace(waited, phase=Phase.REPLACED))
+        await run.ready(Phase.WAITING if await target.gate.must_wait(run.value) else Phase.SWITCHING)
     if run.value.phase is Phase.WAITING:
-        refusal = await waits.quiet(run, partial(objection, target, run.value))
+        refusal = await target.gate.wait(run, partial(_objection, target, run.value))
         if refusal is not None:
             await run.end(Phase.SKIPPED, refusal)
             await target.discard(run.value)
@@ -193,12 +184,19 @@ async def _activate(
             await target.switch(name)
     if run.value.phase is Phase.SWITCHING:
         await run.move(Phase.RESTARTING)
-    state = await bring_up(run, target, name, resumed=resumed)
+    state = await target.bring_up(run, name, resumed=resumed)
     if run.value.phase is Phase.RESTARTING:
         await run.move(Phase.VERIFYING)
     service = target.service
     await target.verify(run, state, name, soak=service.soak, within=service.verify_timeout)
     await _live(run, target, name)
+
+
+async def _objection(target: DeployTarget, value: Deployment) -> Message | None:
+    """Why a deployment that waits may not be done any more: what would refuse it if it were requested now."""
+    request = DeploymentRequest(value.service, value.kind, value.actor, ref=value.commit_to, release=value.release_to)
+    verdict = decide(request, replace(await target.facts_for(request), unfinished=None))
+    return verdict.message if isinstance(verdict, Refused) else None
 
 
 async def _live(run: DeploymentRun, target: DeployTarget, name: str) -> None:
@@ -232,4 +230,84 @@ async def _is_aside(run: DeploymentRun, target: DeployTarget) -> bool:
             await target.discard(earlier)
     except (sqlite3.Error, StoreError, OSError) as error:
         log.warning("%s: what was superseded is left to the cleanup: %s", target.name, message_of(error))
+    return True
+
+
+async def _roll_back(run: DeploymentRun, target: DeployTarget) -> None:
+    """Bring a deployment in UNDOING to its end. Can be interrupted at any point, and begun again."""
+    value, cause = run.value, run.value.note
+    # The commit is to blame when it was started and failed, or its install step failed in place: not when the link
+    # could not be replaced, nor when a person stopped the service meanwhile (who is not fought: the previous release is
+    # not started either) or restarted it, nor when no release could be started.
+    by_hand = (await target.state()).stopped_by_hand
+    started = value.failed_in in {Phase.RESTARTING, Phase.VERIFYING}
+    blamed = value.commit_to if (started or run.lasting) and not (by_hand or run.innocent) else None
+    retry_at = None if blamed or by_hand else await run.retry_at()
+    lost = await _given_up(value, target)
+    hold = await target.wait_past(value, blamed) if value.kind is DeploymentKind.DEPLOY else None
+    candidates = await _ways_back(value, target)
+    for name in candidates:
+        if await _back_to(run, target, name, start=not by_hand):
+            other = name if name != value.release_from else None
+            note = message(OutcomeCode.ROLLED_BACK, cause=cause, release=name, retry_at=retry_at, lost=lost)
+            await run.end(Phase.UNDONE, note, live=other, quarantined=blamed, hold=hold)
+            return
+    if value.release_from is None and not candidates:
+        async with run.step(StepCode.STOP):
+            await target.stop()
+        note = message(OutcomeCode.STOPPED, cause=cause, retry_at=retry_at, lost=lost)
+        await run.end(Phase.UNDONE, note, quarantined=blamed, hold=hold)
+        return
+    if candidates:
+        # It fails too, but was live before: better than the one that was tried last.
+        with suppress(MessageError):
+            await target.strategy.lay(run, candidates[0])
+            await target.switch(candidates[0])
+            await target.restart_what_is_left(run, candidates[0])
+    note = message(OutcomeCode.NOT_ROLLED_BACK, cause=cause, tried=tuple(candidates))
+    await run.end(Phase.STUCK, note, quarantined=blamed, hold=hold)
+
+
+async def _given_up(value: Deployment, target: DeployTarget) -> Message | None:
+    """How to deploy the commit that waited, was ready, and was superseded by this one."""
+    before = None if value.instead_of is None else await target.store.read(ledger.deployment, value.instead_of)
+    if before is None or before.phase is not Phase.REPLACED or before.kind is not DeploymentKind.DEPLOY:
+        return None
+    return message(OutcomeCode.LOST, service=value.service, commit=before.commit_to)
+
+
+async def _ways_back(value: Deployment, target: DeployTarget) -> list[str]:
+    """The releases to go back to that are on disk: the previous one, then older good ones."""
+    known = await target.store.read(ledger.releases, target.name)
+    bad = await target.store.read(ledger.quarantined, target.name)
+    before = [value.release_from] if value.release_from else []
+    passed_over = {*before, value.release_to}
+    good = [each.name for each in known if each.good and each.commit not in bad and each.name not in passed_over]
+    names = [*before, *good[:OLDER_TRIED]]
+    return await asyncio.to_thread(lambda: [name for name in names if target.releases.stands(name)])
+
+
+async def _back_to(run: DeploymentRun, target: DeployTarget, name: str, *, start: bool) -> bool:
+    within = min(target.service.verify_timeout, ROLLBACK_WITHIN)
+    several = bool(target.manager.parts(target.name))
+    try:
+        await target.strategy.lay(run, name)
+        async with run.step(StepCode.SWITCH_BACK, release=name) as doing:
+            await target.switch(name)
+            state = await target.state()
+            if not several:
+                if not start:
+                    doing.note = message(NoteCode.LEFT_STOPPED)
+                    return True
+                if not await target.strategy.runs(state, name):
+                    state = await target.restart()
+                doing.note = pid_note(state)
+        if several:
+            if not await target.bring_back(run, name, within):
+                return True  # a person stopped some of it: there is no whole to check
+            state = await target.state()
+        await target.verify(run, state, name, soak=timedelta(0), within=within)
+    except MessageError as failure:
+        log.warning("rolling %s back to %s: %s", target.name, name, render(failure.message))
+        return False
     return True

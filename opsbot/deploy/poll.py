@@ -7,26 +7,16 @@ cheaply; only a new one is fetched. A remote that does not answer is reported on
 import asyncio
 import logging
 import random
-import sqlite3
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from enum import StrEnum
-from typing import Concatenate, ParamSpec, Protocol, TypeVar
+from typing import Protocol
 
 from opsbot.config import Config, Source
 from opsbot.core.access import Actor, Origin, itself
 from opsbot.core.deploy_codes import OutcomeCode, UpdateCode
-from opsbot.core.deployment import (
-    Commit,
-    Deployment,
-    DeploymentKind,
-    DeploymentRequest,
-    Phase,
-    RefusalReason,
-    Refused,
-    follows,
-)
+from opsbot.core.deployment import Deployment, DeploymentKind, DeploymentRequest, Phase, RefusalReason, Refused, follows
 from opsbot.core.inhibitors import Inhibitors, first_reason
 from opsbot.core.message import Message, message
 from opsbot.core.model import SourceState
@@ -43,17 +33,14 @@ from opsbot.core.updates import (
 )
 from opsbot.messages import render
 from opsbot.runtime.change_notifier import ChangeNotifier
-from opsbot.source.attention import Contents, attention, gitignore
-from opsbot.source.heads import HeadProblem, Heads
+from opsbot.source.attention import attention, gitignore
+from opsbot.source.heads import Heads
 from opsbot.source.remote import RemoteError, Trouble
-from opsbot.source.repo import BadRefError, DamagedError
+from opsbot.source.repo import BadRefError, DamagedError, Repository
 from opsbot.source.state import Known, answered, failed, gather, note_update, rewritten
 from opsbot.store import Store, incident_repository
 
 log = logging.getLogger(__name__)
-
-P = ParamSpec("P")
-T = TypeVar("T")
 
 SEEN_EVERY = timedelta(minutes=1)
 """How often "asked, nothing new" is written down at most."""
@@ -86,16 +73,6 @@ class Polled:
     deployment: int | None = None
 
 
-class BranchHistory(Contents, Protocol):
-    """What the poll needs of a service's mirror (`opsbot.source.repo.Repository`)."""
-
-    async def bring(self, ref: str | None = None) -> str:
-        """The commit the tracked branch is at now, fetched. Raises RemoteError, BadRefError, DamagedError."""
-
-    async def commits_between(self, old: str | None, new: str) -> tuple[tuple[Commit, ...], int]:
-        """The newest commits of `new` that `old` lacks, and how many there are in all."""
-
-
 def covering(patterns: Sequence[str], paths: Sequence[str]) -> tuple[str, ...]:
     """The patterns (as in .gitignore) that cover every one of these paths; none where they do not, or there is no path.
 
@@ -105,10 +82,6 @@ def covering(patterns: Sequence[str], paths: Sequence[str]) -> tuple[str, ...]:
         return ()
     each = {pattern: gitignore([pattern]) for pattern in patterns}
     return tuple(pattern for pattern, spec in each.items() if any(map(spec.match_file, paths)))
-
-
-def _first_most(source: Source) -> float:
-    return max(0.5, min(FIRST_MOST, source.poll.total_seconds() / 2))
 
 
 class Deploys(Protocol):
@@ -126,7 +99,7 @@ class Deploys(Protocol):
     def on_finish(self, callback: Callable[[Deployment], None]) -> None:
         """Call this when one has come to its end."""
 
-    def repository(self, service: str) -> BranchHistory:
+    def repository(self, service: str) -> Repository:
         """A service's mirror."""
 
 
@@ -157,15 +130,14 @@ class Poller:
         deployer: Deploys,
         clock: Callable[[], datetime],
         rng: random.Random | None = None,
-        vetoes: Inhibitors | None = None,
+        inhibitors: Inhibitors | None = None,
     ) -> None:
-        """Take the parts; the first poll is started by the loops, see `jobs`."""
         self._sources = {name: each.source for name, each in config.services.items() if each.source is not None}
         self._store = store
         self._feed = feed
         self._deployer = deployer
         self._clock = clock
-        self._vetoes = vetoes or Inhibitors()
+        self._inhibitors = inhibitors or Inhibitors()
         self._rng = rng or random.Random()  # noqa: S311 - spreads requests, guards nothing
         self._heads = Heads()
         self._running: dict[str, asyncio.Task[Polled]] = {}
@@ -183,7 +155,6 @@ class Poller:
         deployer.on_finish(self._finished)
 
     async def close(self) -> None:
-        """End what is in progress; nothing is begun after it."""
         self._closed = True
         tasks = [*self._woken, *self._running.values()]
         for task in tasks:
@@ -193,16 +164,12 @@ class Poller:
 
     def jobs(self) -> tuple[Job, ...]:
         """When each service with a source is to be polled; the first time shortly after the start."""
-        return tuple(
-            Job(
-                name,
-                source.poll,
-                source.poll * JITTER,
-                timedelta(seconds=self._rng.uniform(0.5, _first_most(source))),
-                source.timeout * CALLS_MOST,
-            )
-            for name, source in self._sources.items()
-        )
+        jobs = []
+        for name, source in self._sources.items():
+            first = self._rng.uniform(0.5, max(0.5, min(FIRST_MOST, source.poll.total_seconds() / 2)))
+            limit = source.timeout * CALLS_MOST
+            jobs.append(Job(name, source.poll, source.poll * JITTER, timedelta(seconds=first), limit))
+        return tuple(jobs)
 
     def resume(self, service: str) -> None:
         """Poll soon, and retry a commit that failed at once: somebody resumed the service."""
@@ -258,7 +225,7 @@ class Poller:
     async def _look(self, service: str, source: Source, actor: Actor) -> Polled:
         head = await self._heads.ask(source)
         known = await self._store.read(gather, service)
-        if isinstance(head, HeadProblem):
+        if isinstance(head, RemoteError):
             return await self._failed(known, source, head)
         outdated = self._outdated(known, source, head)
         if outdated is not None and head == known.live:
@@ -275,11 +242,12 @@ class Poller:
             strange = old is not None and old != head and not await history.is_ancestor(old, head)
             sight = await self._sight(known, source, history, head, asked=not actor.automatic)
         except RemoteError as error:
-            return await self._failed(known, source, HeadProblem(error.kind, error.reason))
+            return await self._failed(known, source, error)
         except (BadRefError, DamagedError) as error:
-            return await self._failed(known, source, HeadProblem(Trouble.OTHER, error.message))
+            return await self._failed(known, source, RemoteError(Trouble.OTHER, error.message))
         if strange and old is not None:
-            await self._write(rewritten, replace(known.state, head=head), source, old, self._clock())
+            await self._store.write(rewritten, replace(known.state, head=head), source, old, self._clock())
+            self._feed.publish("notice")
         state = await self._answered(known, source, head)
         return await self._act(replace(known, state=state), sight, history, actor, strange=strange)
 
@@ -303,16 +271,14 @@ class Poller:
         self._waiting.add(service)
         return Polled(PollOutcome.LATER, message(UpdateCode.NEXT, commit=head), head)
 
-    async def _fetch(self, service: str, head: str) -> tuple[BranchHistory, str]:
+    async def _fetch(self, service: str, head: str) -> tuple[Repository, str]:
         """The mirror with that commit in it, or with a still newer one."""
         history = self._deployer.repository(service)
         if self._fetched.get(service) != head:
             head = self._fetched[service] = await history.bring()
         return history, head
 
-    async def _sight(
-        self, known: Known, source: Source, history: BranchHistory, head: str, *, asked: bool
-    ) -> UpdateFacts:
+    async def _sight(self, known: Known, source: Source, history: Repository, head: str, *, asked: bool) -> UpdateFacts:
         waits = known.hold.waits if known.hold else None
         return UpdateFacts(
             head=head,
@@ -327,11 +293,11 @@ class Poller:
             # Whoever asks for it has approved.
             attention=Attention() if asked else await self._attention(known, source, history, head),
             deployments=known.deployments,
-            kept=None if asked else await first_reason(self._vetoes.deploys, known.state.service),
+            kept=None if asked else await first_reason(self._inhibitors.deploys, known.state.service),
             resumed=known.state.service in self._resumed,
         )
 
-    async def _only(self, known: Known, source: Source, history: BranchHistory, head: str) -> tuple[str, ...]:
+    async def _only(self, known: Known, source: Source, history: Repository, head: str) -> tuple[str, ...]:
         """The ignore patterns, where all that differs from the live commit is covered by them.
 
         Or from the commit that failed last: it is not tried again because a word in the README changed.
@@ -348,7 +314,7 @@ class Poller:
         self._compared[known.state.service] = ((olds, head), only)
         return only
 
-    async def _attention(self, known: Known, source: Source, history: BranchHistory, head: str) -> Attention:
+    async def _attention(self, known: Known, source: Source, history: Repository, head: str) -> Attention:
         """What differs from the live commit that a person should look at."""
         if not source.ask_when_changed or known.live is None:
             return Attention()
@@ -362,7 +328,7 @@ class Poller:
         return before[1]
 
     async def _act(
-        self, known: Known, sight: UpdateFacts, history: BranchHistory, actor: Actor, *, strange: bool
+        self, known: Known, sight: UpdateFacts, history: Repository, actor: Actor, *, strange: bool
     ) -> Polled:
         service, head = known.state.service, sight.head
         verdict = weigh(sight)
@@ -389,37 +355,33 @@ class Poller:
             return Polled(PollOutcome.NO_NEWS, begun.message, head)
         return await self._note(known, history, head, AnnounceUpdate(UpdateReason.REFUSED, begun.message))
 
-    async def _note(self, known: Known, history: BranchHistory, head: str, note: AnnounceUpdate) -> Polled:
+    async def _note(self, known: Known, history: Repository, head: str, note: AnnounceUpdate) -> Polled:
         service, branch = known.state.service, self._sources[known.state.service].branch
         before = history_of(known.deployments, head)
         code = UpdateCode.NEW_COMMIT if before is None else UpdateCode.KNOWN_COMMIT
         said = message(code, service=service, commit=head, branch=branch, reason=note.reason, before=before)
         if self._noted.get(service) != (head, note.because):
             commits, total = await history.commits_between(known.live, head)
-            await self._write(note_update, known.state, head, note.because, said, commits, total, self._clock())
+            update = (head, note.because, said, commits, total, self._clock())
+            await self._store.write(note_update, known.state, *update)
+            self._feed.publish("notice")
             self._noted[service] = (head, note.because)
         return Polled(PollOutcome.NOTED, said, head)
-
-    async def _write(
-        self, deed: Callable[Concatenate[sqlite3.Connection, P], T], *args: P.args, **kwargs: P.kwargs
-    ) -> T:
-        """One transaction that may have put a notice."""
-        result = await self._store.write(deed, *args, **kwargs)
-        self._feed.publish("notice")
-        return result
 
     async def _answered(self, known: Known, source: Source, head: str | None) -> SourceState:
         """The remote answered; `head` if all about that commit is settled or about to be."""
         now, state = self._clock(), known.state
         after = replace(state, asked_at=now, answered_at=now, head=head or state.head)
         if state.failing_since is not None:
-            return await self._write(answered, after, source, now)
-        if after.head != state.head or state.asked_at is None or now - state.asked_at >= SEEN_EVERY:
+            after = await self._store.write(answered, after, source, now)
+            self._feed.publish("notice")
+        elif after.head != state.head or state.asked_at is None or now - state.asked_at >= SEEN_EVERY:
             await self._store.write(incident_repository.save_source, after)
         return after
 
-    async def _failed(self, known: Known, source: Source, problem: HeadProblem) -> Polled:
+    async def _failed(self, known: Known, source: Source, problem: RemoteError) -> Polled:
         self.failures[known.state.service] += 1
         log.warning("%s: the repository does not answer: %s", known.state.service, render(problem.message))
-        await self._write(failed, known.state, source, problem, self._clock())
+        await self._store.write(failed, known.state, source, problem, self._clock())
+        self._feed.publish("notice")
         return Polled(PollOutcome.FAILED, problem.message)

@@ -8,8 +8,7 @@ from opsbot.config import Strategy
 from opsbot.core.deploy_codes import UpdateCode
 from opsbot.core.deployment import Release, commit_in, previous_good
 from opsbot.core.message import message
-from opsbot.core.model import Live
-from opsbot.deploy.deployment_run import DeployFailure
+from opsbot.deploy.releases import ReleaseError
 from opsbot.deploy.target import DeployTarget
 from opsbot.messages import render
 from opsbot.store import ledger, outbox
@@ -28,16 +27,13 @@ async def tidy(target: DeployTarget) -> None:
         spared = [name for name in (live, fallback.name if fallback else None, *prepared) if name]
         names = [release.name for release in facts.releases]
         surplus = await asyncio.to_thread(target.releases.surplus, good, spared, names)
-        for name in await target.preparation.unoccupied(surplus):
+        for name in await target.strategy.unoccupied(surplus):
             await target.remove(name)
         await target.repository.tidy()
 
 
 async def put_right(target: DeployTarget, *, busy: bool) -> None:
-    """Remove what a killed process left, and have `current` point to what is live.
-
-    busy: a deployment continues, which changes `current` itself.
-    """
+    """Reconcile folders and `current` with the store. busy: a deployment continues."""
     if target.source.strategy is Strategy.IN_PLACE:
         await target.recognise()
         return
@@ -68,14 +64,14 @@ async def _point(target: DeployTarget, live: str) -> None:
     try:
         await target.switch(live)
         level, said = "warning", message(UpdateCode.LINK_RESTORED, service=target.name, pointed=pointed, release=live)
-    except DeployFailure as failure:
-        error = failure.message
-        said = message(UpdateCode.LINK_WRONG, service=target.name, pointed=pointed, release=live, error=error)
+    except ReleaseError as error:
+        params = {"service": target.name, "pointed": pointed, "release": live, "error": error.message}
+        said = message(UpdateCode.LINK_WRONG, **params)
         level = "error"
     log.warning("%s", render(said))
     now = target.clock()
     key = f"link:{target.name}:{live}:{now:%Y%m%d}"
-    await target.store.write(outbox.put_message, key, target.name, now, said, level)
+    await target.store.write(outbox.put_notice, key, target.name, said, now, level)
 
 
 async def _adopt(target: DeployTarget) -> None:
@@ -88,5 +84,4 @@ async def _adopt(target: DeployTarget) -> None:
         return
     log.warning("%s: took over release %s, which this state directory did not know", target.name, name)
     release = Release(name, commit.id, target.clock(), good=True, title=commit.title)
-    await target.store.write(ledger.add_release, target.name, release)
-    await target.store.write(ledger.set_live, Live(target.name, name, target.clock(), None))
+    await target.store.write(ledger.take_over, target.name, release, release.at)

@@ -15,8 +15,8 @@ Everything here blocks: call it in a thread.
 import json
 import os
 import re
-from collections.abc import Iterable, Mapping
-from contextlib import suppress
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager, suppress
 from dataclasses import asdict, dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
@@ -54,10 +54,9 @@ class About:
 
 
 class Releases:
-    """The folders of one service."""
+    """The folders of one service. What cannot be done to them raises ReleaseError."""
 
     def __init__(self, source: Source, margin: int = MARGIN) -> None:
-        """Remember where; nothing is touched yet."""
         self.source = source
         self.margin = margin
         self.directory = source.directory
@@ -69,11 +68,9 @@ class Releases:
     # Names
 
     def path(self, name: str) -> Path:
-        """A release's folder."""
         return self.folder / name
 
     def index(self, name: str) -> Path:
-        """git's record of what was exported."""
         return self.about_folder / f"{name}.index"
 
     def _part(self, name: str) -> Path:
@@ -88,63 +85,39 @@ class Releases:
     # Making one
 
     def begin(self, name: str, *, closed: bool = False) -> Path:
-        """An empty folder for a release, marked as not complete.
-
-        closed: nobody but opsbot can go into it before `let_in`.
-
-        Raises:
-            ReleaseError: it cannot be made.
-        """
+        """Make an empty, incomplete release. closed: only opsbot can enter it for now."""
         with _disk_errors(self.directory):
             self.about_folder.mkdir(parents=True, exist_ok=True)
             self._part(name).touch()
             sync_folder(self.folder)
             path = self.path(name)
-            if closed:
-                shared_permissions.make_closed(path)
-            else:
-                path.mkdir()
+            path.mkdir(mode=0o700 if closed else 0o777)
             return path
 
     def let_in(self, name: str) -> None:
-        """Let the service's user write in a release that was begun closed; `complete` ends that.
-
-        Raises:
-            ReleaseError: it cannot be.
-        """
+        """Let the service's user write in a release that was begun closed; `complete` ends that."""
         with _disk_errors(self.directory):
             shared_permissions.open_to_group(self.path(name))
 
     def seal(self, name: str) -> None:
-        """Let the service's user write no more to what is opsbot's in a release.
-
-        Raises:
-            ReleaseError: it cannot be.
-        """
         with _disk_errors(self.directory):
             shared_permissions.seal(self.path(name))
 
     def room(self, live: str | None) -> None:
-        """See that one more release like the live one fits, and that it can be switched to.
-
-        Raises:
-            ReleaseError: it does not.
-        """
+        """See that one more release like the live one fits, and that it can be switched to."""
         self._see_no_folder()
         self.directory.mkdir(parents=True, exist_ok=True)
-        figures = os.statvfs(self.directory)
-        free = figures.f_bavail * figures.f_frsize
-        needed = self.margin + (used(self.path(live)) if live else 0)
-        if free < needed:
+        self.check_space(used(self.path(live)) if live else 0)
+
+    def check_space(self, size: int) -> None:
+        """See that so many bytes fit, and the margin."""
+        figures, needed = os.statvfs(self.directory), self.margin + size
+        if figures.f_bavail * figures.f_frsize < needed:
             where = file_system(self.directory)
             raise ReleaseError(message(FailureCode.NOT_ENOUGH_SPACE, where=where, needed=needed))
 
     def share(self, name: str, *, guarded: bool = False) -> list[Message]:
-        """Link the shared paths into a new release; remarks for people. See `opsbot.deploy.sharing`.
-
-        Raises:
-            ReleaseError: a shared path cannot be linked.
-        """
+        """Link the shared paths into a new release; remarks for people. See `opsbot.deploy.sharing`."""
         with _disk_errors(self.directory):
             try:
                 return Shared(self.shared, self.source.shared).link(self.path(name), guarded=guarded)
@@ -152,11 +125,7 @@ class Releases:
                 raise ReleaseError(error.message) from error
 
     def complete(self, name: str, about: About) -> None:
-        """All of it is there: on the disk, should the power fail now, and not marked any more.
-
-        Raises:
-            ReleaseError: it cannot be written.
-        """
+        """All of it is there: on the disk, should the power fail now, and not marked any more."""
         with _disk_errors(self.directory):
             (self.about_folder / f"{name}.json").write_text(json.dumps(asdict(about)))
             sync_file_system(self.folder)
@@ -164,7 +133,6 @@ class Releases:
             sync_folder(self.folder)
 
     def about(self, name: str) -> About:
-        """What was stored about it; nothing if nothing was."""
         try:
             found: dict[str, Any] = json.loads((self.about_folder / f"{name}.json").read_text())
             return About(dict(found["steps"]), tuple(found["changed"]), tuple(found["added"]))
@@ -172,7 +140,6 @@ class Releases:
             return About()
 
     def stands(self, name: str | None) -> bool:
-        """Whether it is there, complete."""
         return name is not None and self.path(name).is_dir() and not self._part(name).exists()
 
     def discard(self, name: str, *, guarded: bool = False) -> bool:
@@ -195,7 +162,6 @@ class Releases:
     # The switch
 
     def live(self) -> str | None:
-        """The release `current` points to."""
         try:
             target = self.current.readlink()
         except OSError:
@@ -203,11 +169,7 @@ class Releases:
         return target.name if (self.directory / target).parent == self.folder else None
 
     def switch(self, name: str) -> None:
-        """Point `current` at a release: one rename, so that there is no moment without it.
-
-        Raises:
-            ReleaseError: the release is not there, or the link cannot be put in its target.
-        """
+        """Point `current` at a release: one rename, so that there is no moment without it."""
         if not self.stands(name):
             raise ReleaseError(message(FailureCode.RELEASE_GONE, release=name))
         self._see_no_folder()
@@ -257,18 +219,13 @@ class Releases:
             link.unlink(missing_ok=True)
 
 
-class _disk_errors:  # noqa: N801 - reads as a statement
+@contextmanager
+def _disk_errors(directory: Path) -> Iterator[None]:
     """Turns an OSError into a ReleaseError that says which file system is full."""
-
-    def __init__(self, directory: Path) -> None:
-        self._directory = directory
-
-    def __enter__(self) -> None:
-        return None
-
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: object) -> None:
-        if isinstance(error, OSError):
-            raise release_error(error, self._directory) from error
+    try:
+        yield
+    except OSError as error:
+        raise release_error(error, directory) from error
 
 
 def release_error(error: OSError, directory: Path) -> ReleaseError:

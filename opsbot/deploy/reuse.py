@@ -16,7 +16,6 @@ from opsbot.core.deployment import Release
 from opsbot.core.message import Param, message
 from opsbot.core.patterns import fits
 from opsbot.deploy.deployment_run import DeployFailure
-from opsbot.deploy.file_jobs import FileJobs
 from opsbot.deploy.releases import Releases
 from opsbot.deploy.steps import Steps
 from opsbot.filesystem.disk import file_system
@@ -30,11 +29,9 @@ SHOWN_PATHS = 8
 class Reuse:
     """What can be taken over between the releases of one service."""
 
-    def __init__(self, repository: Repository, releases: Releases, file_jobs: FileJobs) -> None:
-        """Store the parts."""
+    def __init__(self, repository: Repository, releases: Releases) -> None:
         self._repository = repository
         self._releases = releases
-        self._file_jobs = file_jobs
 
     async def reusable(self, step: InstallStep, commit: str, live: Release) -> tuple[str, ...] | None:
         """What of this step can be taken over from the live release; None where it must run."""
@@ -60,21 +57,17 @@ class Reuse:
     async def take_over(
         self, steps: Steps, names: Sequence[str], step: InstallStep, live: Release, folder: Path, output: Path
     ) -> bool:
-        """Copy it; whether that went well.
-
-        Raises:
-            DeployFailure: there is no space.
-        """
+        """Copy it; whether that went well. DeployFailure if there is no space."""
         source = self._releases.path(live.name) / step.directory
         for name in names:
-            if not await self._file_jobs.clear(steps, folder / name, output):
+            if not await steps.clear(folder / name, output):
                 return False
-            result = await self._file_jobs.copy(steps, source / name, folder / name, output)
+            result = await steps.copy(source / name, folder / name, output)
             if result.no_space:
                 where = await asyncio.to_thread(file_system, self._releases.directory)
                 raise DeployFailure(message(FailureCode.NO_SPACE, where=where), tail=result.tail)
-            if not result.ok or not await self._file_jobs.move_environment(steps, folder / name, source / name, output):
-                await self._file_jobs.clear(steps, folder / name, output)
+            if not result.ok or not await steps.move_environment(folder / name, source / name, output):
+                await steps.clear(folder / name, output)
                 return False
         return True
 

@@ -27,7 +27,6 @@ class LedAstrayError(Exception):
     """There is a link where a folder should be, at `path`."""
 
     def __init__(self, path: Path) -> None:
-        """Keep the path."""
         super().__init__(f"{path} is a link, or no folder")
         self.path = path
 
@@ -35,17 +34,8 @@ class LedAstrayError(Exception):
 # Making, opening, sealing
 
 
-def make_closed(place: Path) -> None:
-    """Make a folder that nobody else can go into until it is opened.
-
-    Raises:
-        OSError: it cannot be made.
-    """
-    place.mkdir(mode=0o700)
-
-
 def open_to_group(place: Path) -> None:
-    """Let the service's group go into a folder that was made closed, and write in it.
+    """Let the service's group go into a folder that only its owner could enter, and write in it.
 
     The folders in it pass on their group no more: `cp -a` would keep that bit, which a unit with RestrictSUIDSGID= may
     not set.
@@ -86,16 +76,11 @@ def _close_to_group(fd: int, about: os.stat_result) -> None:
         os.fchmod(fd, stat.S_IMODE(about.st_mode) & ~(stat.S_IWGRP | stat.S_ISGID | stat.S_ISUID))
 
 
-# What is shared
+# What is shared. A link in the way raises LedAstrayError.
 
 
 def keep_shared(shared: Path, release: Path, wanted: PurePosixPath) -> bool | None:
-    """None where a shared path existed already; whether the commit's own could be moved there, where it did not.
-
-    Raises:
-        LedAstrayError: a link is in its way.
-        OSError: it cannot be moved (EXDEV: to another file system).
-    """
+    """None if it is shared already, else whether the commit's own was moved there."""
     with opened(shared.parent, flags=OPEN & ~os.O_NOFOLLOW) as directory:
         if not _exists(shared.name, directory):
             _make_open(shared, directory)
@@ -110,12 +95,7 @@ def keep_shared(shared: Path, release: Path, wanted: PurePosixPath) -> bool | No
 
 
 def make_shared(shared: Path, wanted: PurePosixPath) -> None:
-    """Make a folder in `shared/` that the service may write in.
-
-    Raises:
-        LedAstrayError: a link is in its way.
-        OSError: it cannot be made.
-    """
+    """Make a folder in `shared/` that the service may write in."""
     with _down(shared, wanted.parent) as store:
         _make_open(shared / wanted, store)
 
@@ -131,7 +111,7 @@ def _exists(name: str, folder: int) -> bool:
 @contextmanager
 def _down(top: Path, below: PurePosixPath, *, make: bool = True) -> Iterator[int]:
     """The folder `below` in `top`, opened step by step; what is not there is made."""
-    # `top` itself lies where only opsbot and the administrator put things: a link there is theirs.
+    # Only opsbot and the administrator can put something at `top`: a link there is theirs.
     fd = os.open(top, OPEN & ~os.O_NOFOLLOW)
     at = top
     try:

@@ -25,18 +25,11 @@ class Shared:
     """The shared paths of one service."""
 
     def __init__(self, shared: Path, wanted: tuple[str, ...]) -> None:
-        """`shared` is the folder they are in; wanted: which."""
         self._shared = shared
         self._wanted = wanted
 
     def link(self, release: Path, *, guarded: bool) -> list[Message]:
-        """Link them into a new release; remarks for people.
-
-        guarded: another user writes in `shared/`, so that no link is followed there.
-
-        Raises:
-            SharingError: one cannot be linked.
-        """
+        """Link them into a release; remarks. guarded: another user writes in `shared/`."""
         remarks: list[Message] = []
         for wanted in self._wanted:
             remarks += self._link(release, PurePosixPath(wanted), guarded=guarded)

@@ -1,5 +1,8 @@
 """Runs one install step: an argument list, a time limit, its output in a file, the end of the output in memory.
 
+`Steps` are the commands about one service's releases: install steps, and what opsbot does to files by commands because
+they may belong to the service's user. They run as opsbot's user or, `abroad`, as the service's (`steps_of`).
+
 A step gets little of opsbot's environment and none of the service's secrets: it runs what somebody pushed. It has a
 lower priority than the service beside it, and is killed first when memory runs out.
 """
@@ -9,6 +12,8 @@ import os
 import re
 import secrets
 import signal
+import sys
+from abc import ABC, abstractmethod
 from asyncio.subprocess import Process
 from collections import deque
 from collections.abc import Mapping, Sequence
@@ -17,14 +22,17 @@ from dataclasses import dataclass
 from datetime import timedelta
 from io import BufferedWriter
 from pathlib import Path
-from typing import Protocol
 
+from opsbot.config import Service
 from opsbot.core.deploy_codes import NoteCode
-from opsbot.core.message import Message, message, plain
+from opsbot.core.message import Message, message, message_of, plain
 from opsbot.errand.job import cannot_start
-from opsbot.filesystem.processes_in_folder import end_marked
+from opsbot.errand.moved import move_environment
+from opsbot.filesystem.disk import remove
+from opsbot.filesystem.processes_in_folder import MARK, end_marked
 from opsbot.formatting import size
 from opsbot.services.pipes import pump
+from opsbot.services.run_as import ErrandError, Errands, Slot
 
 OUTPUT_MOST = 10 * 1024 * 1024
 TAIL_LINES = 15
@@ -34,15 +42,19 @@ TERM_SECONDS = 5.0
 LAST_WORDS_SECONDS = 1.0
 """How long output is waited for after the end of the step."""
 STEP = "OPSBOT_STEP"
-"""In the environment of a step, another value each time: what made itself a session of its own is found by it."""
+"""In the environment of a step, another value each time: it identifies processes that left the step's session."""
 NICE = 10
 OOM_SCORE = 500
+COPY_LIMIT = timedelta(minutes=10)
+SMALL_LIMIT = timedelta(minutes=2)
 
 _PASSED_ON = (
     *("PATH", "HOME", "USER", "LOGNAME", "TMPDIR", "TZ", "XDG_CACHE_HOME", "LD_LIBRARY_PATH"),
     *("SSL_CERT_FILE", "SSL_CERT_DIR", "NODE_EXTRA_CA_CERTS", "REQUESTS_CA_BUNDLE"),
     *("http_proxy", "https_proxy", "no_proxy", "all_proxy", "HTTP_PROXY", "HTTPS_PROXY", "NO_PROXY", "ALL_PROXY"),
 )
+_OPSBOTS_OWN = {"HOME", "USER", "LOGNAME", "TMPDIR", "XDG_CACHE_HOME"}
+"""Of opsbot's environment: another user has different ones."""
 _PASSED_ON_PREFIXES = ("npm_config_", "NPM_CONFIG_", "PIP_", "UV_")
 _FIXED = {
     "LANG": "C.UTF-8",
@@ -64,7 +76,7 @@ _NO_SPACE_RAW = re.compile(_NO_SPACE.pattern.encode(), re.IGNORECASE)
 class StepResult:
     """How a step ended.
 
-    tail: its last lines without colours, untrusted. lasting: it ended by itself with a failure, so that the same step
+    tail: its last lines without colours, untrusted. lasting: it exited with a failure, so that the same step
     would fail again. no_space: it printed that the disk is full.
     """
 
@@ -83,28 +95,124 @@ def environment(extra: Mapping[str, str]) -> dict[str, str]:
     return {**host, **_FIXED, **extra}
 
 
-class Steps(Protocol):
-    """Who runs what is deployed: opsbot's own user, or the service's."""
+class Steps(ABC):
+    """The commands about the releases of one service. `output` of each: a file that keeps what it prints."""
 
-    abroad: bool
-    """Whether it is another user than opsbot's, so that the files have two owners."""
+    abroad = False
+    """Whether they run as another user than opsbot's, so that the files have two owners."""
+
+    def __init__(self, folder: Path, mark: str) -> None:
+        """folder: that of the releases. mark: identifies processes of this opsbot, see `MARK`."""
+        self._folder = folder
+        self._mark = mark
 
     async def run(
         self, command: Sequence[str], *, directory: Path, extra: Mapping[str, str], timeout: timedelta, output: Path
     ) -> StepResult:
         """Run a step in the environment for steps and `extra`; nothing of it is left when this returns."""
+        return await self._run(command, directory, {**extra, MARK: self._mark}, timeout, output)
+
+    @abstractmethod
+    async def _run(
+        self, command: Sequence[str], directory: Path, extra: Mapping[str, str], timeout: timedelta, output: Path
+    ) -> StepResult: ...
+
+    async def _file_job(self, words: Sequence[str], output: Path, limit: timedelta = SMALL_LIMIT) -> StepResult:
+        return await self.run(words, directory=self._folder, extra={}, timeout=limit, output=output)
+
+    async def copy(self, source: Path, place: Path, output: Path) -> StepResult:
+        """Copy it to where nothing exists. With hard links the live service would write into the new release."""
+        return await self._file_job(["cp", "-a", "--reflink=auto", "--", str(source), str(place)], output, COPY_LIMIT)
+
+    async def clear(self, place: Path, output: Path) -> bool:
+        """Have nothing there, and a folder around it; whether that is so."""
+        if not self.abroad:
+            return await asyncio.to_thread(_clear, place)
+        for words in (["mkdir", "-p", "--", str(place.parent)], _removal(place)):
+            if not (await self._file_job(words, output)).ok:
+                return False
+        return True
+
+    async def remove(self, place: Path, output: Path) -> StepResult:
+        """Remove what is the service's user's, in folders where opsbot may not write."""
+        return await self._file_job(_removal(place), output, COPY_LIMIT)
+
+    async def move_environment(self, folder: Path, before: Path, output: Path) -> bool:
+        """Rewrite the paths inside a virtual environment that was copied from `before`; whether that went well."""
+        if not self.abroad:
+            await asyncio.to_thread(move_environment, folder, before)
+            return True
+        if not await asyncio.to_thread((folder / "pyvenv.cfg").is_file):
+            return True
+        words = [sys.executable, "-I", "-m", "opsbot.errand.moved", str(folder), str(before)]
+        return (await self._file_job(words, output)).ok
+
+    async def occupied(self, folders: Sequence[Path], output: Path) -> StepResult:
+        """Look which of the folders a process works in: their numbers, from 0, are what it prints."""
+        return await self._file_job([sys.executable, "-I", "-m", "opsbot.errand.occupied", *map(str, folders)], output)
 
 
-class ChildSteps:
-    """Steps as children of opsbot, of its own user."""
+class ChildSteps(Steps):
+    """Children of opsbot, with its own user."""
 
-    abroad = False
-
-    async def run(
-        self, command: Sequence[str], *, directory: Path, extra: Mapping[str, str], timeout: timedelta, output: Path
+    async def _run(
+        self, command: Sequence[str], directory: Path, extra: Mapping[str, str], timeout: timedelta, output: Path
     ) -> StepResult:
-        """See `Steps`."""
         return await run_step(command, directory=directory, env=environment(extra), timeout=timeout, output=output)
+
+
+class RunAsSteps(Steps):
+    """Commands of one service that run as its user."""
+
+    abroad = True
+
+    def __init__(self, folder: Path, mark: str, run_as: Errands, service: Service) -> None:
+        super().__init__(folder, mark)
+        self._run_as = run_as
+        self._service = service
+
+    async def _run(
+        self, command: Sequence[str], directory: Path, extra: Mapping[str, str], timeout: timedelta, output: Path
+    ) -> StepResult:
+        file = await asyncio.to_thread(open_output, output)
+        out = StepOutput(file, OUTPUT_MOST)
+        mine = {name: value for name, value in environment({}).items() if name not in _OPSBOTS_OWN}
+        try:
+            ended = await self._run_as.run(
+                self._service,
+                Slot.STEP,
+                command,
+                directory=directory,
+                environment={"PATH": os.defpath, **mine, **extra},
+                within=timeout,
+                take=out.take,
+            )
+        except ErrandError as error:
+            # Not the commit's fault: the next attempt succeeds once this is fixed.
+            return StepResult(ok=False, ending=message_of(error))
+        finally:
+            await asyncio.to_thread(file.close)
+        if ended.refused:
+            return StepResult(ok=False, ending=plain(ended.refused), lasting=True)
+        return judged(None if ended.late else -ended.signal or ended.status, out, timeout)
+
+
+async def steps_of(service: Service, run_as: Errands | None, folder: Path, mark: str) -> Steps:
+    """Who runs a service's commands; ErrandError if its user is root or unknown."""
+    if run_as is not None and await run_as.abroad(service):
+        return RunAsSteps(folder, mark, run_as, service)
+    return ChildSteps(folder, mark)
+
+
+def _clear(place: Path) -> bool:
+    place.parent.mkdir(parents=True, exist_ok=True)
+    if place.is_symlink() or place.is_file():
+        place.unlink()
+    return remove(place)
+
+
+def _removal(place: Path) -> list[str]:
+    return [sys.executable, "-I", "-m", "opsbot.errand.removal", str(place)]
 
 
 async def run_step(
@@ -116,16 +224,13 @@ async def run_step(
     output: Path,
     most: int = OUTPUT_MOST,
 ) -> StepResult:
-    """Run it in a session of its own; nothing it started is left when this returns or is cancelled.
-
-    output: the file that keeps what it printed, `most` bytes of it.
-    """
+    """Run it in a separate session, of which nothing is left. most: bytes kept in `output`."""
     problem = await asyncio.to_thread(cannot_start, command[0], str(directory), env)
     if problem:
         return StepResult(ok=False, ending=plain(problem), lasting=True)
     file = await asyncio.to_thread(open_output, output)
     mark = secrets.token_hex(8)
-    # A pipe of its own: asyncio's would have `wait` last until every process that holds the other end is gone.
+    # A separate pipe: asyncio's would have `wait` last until every process that holds the other end is gone.
     reading, writing = os.pipe()
     try:
         try:
@@ -209,7 +314,6 @@ class StepOutput:
         self._lines.extend(reversed(last))
 
     def tail(self) -> str:
-        """Its last lines, colours taken out."""
         self._lines_of([self._partial])
         self._partial = b""
         return "\n".join(self._lines)

@@ -32,7 +32,7 @@ Report = Callable[[Message], Awaitable[None]]
 """Called with the progress, when that changes."""
 
 
-class Looks(Protocol):
+class CheckProber(Protocol):
     """What verification needs of the prober."""
 
     async def probe(self, service: Service, check: Check, state: ServiceState) -> ProbeResult:
@@ -41,57 +41,11 @@ class Looks(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Judgement:
-    """Whether it is verified, and what was seen.
-
-    disturbed: somebody else restarted it, so that nothing is known about the release.
-    """
+    """The result of a verification. disturbed: by others, so it proves nothing."""
 
     ok: bool
     message: Message
     disturbed: bool = False
-
-
-@dataclass(slots=True)
-class _Trial:
-    """What has been seen of one run so far: of the service's, or of one of its parts' where one is named."""
-
-    part: str
-    checks: tuple[Check, ...]
-    runs: dict[str, str | None]
-    """By part; under "" that of a service which is one."""
-    begun: float
-    running: bool = False
-    passing_since: float | None = None
-    passed: set[str] = field(default_factory=set)
-    failures: dict[str, int] = field(default_factory=dict)
-    seen: dict[str, Message] = field(default_factory=dict)
-    unasked: set[str] = field(default_factory=set)
-    """Checks whose last result is unknown."""
-    disturbed: bool = False
-
-    def take(self, check: Check, result: ProbeResult) -> Message | None:
-        """One more result; why that ends the trial, or None."""
-        self.seen[check.name] = result.seen
-        (self.unasked.discard if result.known else self.unasked.add)(check.name)
-        # What cannot be asked (Discord is away, an intent is not granted) must not condemn a release.
-        if result.ok or not result.known:
-            self.passed.add(check.name)
-            self.failures[check.name] = 0
-            return None
-        failures = self.failures[check.name] = self.failures.get(check.name, 0) + 1
-        if check.name in self.passed and failures >= check.policy.fall:
-            return message(VerifyCode.CHECK_FAILED_AGAIN, check=check.name, count=failures, seen=result.seen)
-        return None
-
-    @property
-    def all_pass(self) -> bool:
-        return self.running and all(c.name in self.passed and not self.failures.get(c.name) for c in self.checks)
-
-    def missing(self) -> tuple[Message, ...]:
-        """The checks that do not pass, and what they saw."""
-        names = [c.name for c in self.checks if c.name not in self.passed or self.failures.get(c.name)]
-        saw = tuple(message(VerifyCode.CHECK_SAW, check=name, seen=self.seen.get(name)) for name in names)
-        return saw or (message(VerifyCode.NOT_RUNNING),)
 
 
 class Verifier:
@@ -99,16 +53,16 @@ class Verifier:
 
     def __init__(
         self,
-        prober: Looks,
+        prober: CheckProber,
         managers: Mapping[str, ServiceManager],
         clock: Callable[[], datetime] = lambda: datetime.now(UTC),
         sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
     ) -> None:
         """Take the parts, and listen to each manager from now on."""
-        self._prober = prober
+        self.prober = prober
+        self.clock = clock
+        self.sleep = sleep
         self._managers = managers
-        self._clock = clock
-        self._sleep = sleep
         self._heard: dict[str, list[asyncio.Event]] = {}
         for manager in set(managers.values()):
             manager.listen(self._hear)
@@ -133,41 +87,68 @@ class Verifier:
         folder: the release it must run, None where that does not matter. within: how long the checks may take to pass
         at first. part: only this part of the service and the checks that are about it; `started` may be its own state.
         """
-        inbox: asyncio.Queue[tuple[Check, ProbeResult] | ServiceState] = asyncio.Queue()
-        wake = asyncio.Event()
-        self._heard.setdefault(service.name, []).append(wake)
-        latest = [await self._now(service)] if part else [started]
+        real = None if folder is None else await asyncio.to_thread(folder.resolve)
+        latest = await self.state(service) if part else started
         checks = tuple(check for check in service.checks if not part or check.unit == part)
         runs = {name: state.run for name, state in _views(started, part)}
-        trial = _Trial(part, checks, runs, asyncio.get_running_loop().time())
-        tasks = [asyncio.create_task(self._attend(service, wake, latest, inbox))]
-        tasks += [asyncio.create_task(self._look(service, check, latest, inbox)) for check in checks]
+        begun = asyncio.get_running_loop().time()
+        trial = _Trial(
+            *(self, service, started, latest, real, soak, within, part, _Reporter(report, soak), checks, runs, begun)
+        )
+        wake = asyncio.Event()
+        self._heard.setdefault(service.name, []).append(wake)
+        tasks = [asyncio.create_task(trial.follow_states(wake))]
+        tasks += [asyncio.create_task(trial.run_check(check)) for check in checks]
         try:
-            return await self._judge(service, trial, started, folder, soak, within, inbox, tasks, report)
+            return await trial.judge(tasks)
         finally:
             self._heard[service.name].remove(wake)
             for task in tasks:
                 task.cancel()
             await asyncio.gather(*tasks, return_exceptions=True)
 
-    async def _now(self, service: Service) -> ServiceState:
+    async def state(self, service: Service) -> ServiceState:
+        """The service's state, starting where its manager does not know."""
         try:
             return await self._managers[service.name].state(service.name)
         except ManagerError as error:
             return ServiceState(Activity.STARTING, exit=message(ExitCode.STATE_UNAVAILABLE, error=error.message))
 
-    async def _attend(
-        self,
-        service: Service,
-        wake: asyncio.Event,
-        latest: list[ServiceState],
-        inbox: "asyncio.Queue[tuple[Check, ProbeResult] | ServiceState]",
-    ) -> None:
+
+@dataclass(slots=True)
+class _Trial:
+    """What has been seen of one run so far: of the service's, or of one of its parts' where one is named."""
+
+    verifier: Verifier
+    service: Service
+    started: ServiceState
+    latest: ServiceState
+    folder: Path | None
+    soak: timedelta
+    within: timedelta
+    part: str
+    reporter: "_Reporter"
+    checks: tuple[Check, ...]
+    runs: dict[str, str | None]
+    """By part; under "" that of a service which is one."""
+    begun: float
+    inbox: "asyncio.Queue[tuple[Check, ProbeResult] | ServiceState]" = field(default_factory=asyncio.Queue)
+    running: bool = False
+    passing_since: float | None = None
+    passed: set[str] = field(default_factory=set)
+    failures: dict[str, int] = field(default_factory=dict)
+    seen: dict[str, Message] = field(default_factory=dict)
+    unasked: set[str] = field(default_factory=set)
+    """Checks whose last result is unknown."""
+    disturbed: bool = False
+
+    async def follow_states(self, wake: asyncio.Event) -> None:
+        """Put the service's states into the inbox, regularly and after each event."""
         while True:
-            latest[0] = await self._now(service)
-            inbox.put_nowait(latest[0])
+            self.latest = await self.verifier.state(self.service)
+            self.inbox.put_nowait(self.latest)
             wake.clear()
-            pause = asyncio.ensure_future(self._sleep(BEAT))
+            pause = asyncio.ensure_future(self.verifier.sleep(BEAT))
             woken = asyncio.create_task(wake.wait())
             try:
                 await asyncio.wait({pause, woken}, return_when=asyncio.FIRST_COMPLETED)
@@ -175,90 +156,109 @@ class Verifier:
                 pause.cancel()
                 woken.cancel()
 
-    async def _look(
-        self,
-        service: Service,
-        check: Check,
-        latest: list[ServiceState],
-        inbox: "asyncio.Queue[tuple[Check, ProbeResult] | ServiceState]",
-    ) -> None:
+    async def run_check(self, check: Check) -> None:
+        """Put the results of a check into the inbox."""
         pace = min(check.interval.total_seconds(), PACE)
         while True:
-            inbox.put_nowait((check, await self._prober.probe(service, check, latest[0])))
-            await self._sleep(pace)
+            self.inbox.put_nowait((check, await self.verifier.prober.probe(self.service, check, self.latest)))
+            await self.verifier.sleep(pace)
 
-    async def _judge(
-        self,
-        service: Service,
-        trial: _Trial,
-        started: ServiceState,
-        folder: Path | None,
-        soak: timedelta,
-        within: timedelta,
-        inbox: "asyncio.Queue[tuple[Check, ProbeResult] | ServiceState]",
-        tasks: list[asyncio.Task[None]],
-        report: Report | None,
-    ) -> Judgement:
+    async def judge(self, tasks: Sequence["asyncio.Task[None]"]) -> Judgement:
+        """Judge what comes into the inbox, in order. tasks: who puts it there."""
         loop = asyncio.get_running_loop()
-        real = None if folder is None else await asyncio.to_thread(folder.resolve)
-        reporter = _Reporter(report, soak)
         while True:
-            heard = await inbox.get()
+            heard = await self.inbox.get()
             now = loop.time()
             if isinstance(heard, ServiceState):
-                verdict = self._run_verdict(trial, heard, started, real, service)
+                verdict = self._judge_run(heard)
                 for task in tasks:
                     if task.done():
                         task.result()  # a mistake in a probe must not look like an unhealthy service
             else:
-                verdict = trial.take(*heard)
+                verdict = self._judge_check(*heard)
             if verdict is not None:
-                return Judgement(ok=False, message=verdict, disturbed=trial.disturbed)
-            if not trial.all_pass:
+                return Judgement(ok=False, message=verdict, disturbed=self.disturbed)
+            if not self.all_pass:
                 # A check that fails once in the soak does not restart it; `fall` failures end it.
-                if trial.passing_since is None and now - trial.begun > within.total_seconds():
-                    return Judgement(
-                        ok=False, message=message(VerifyCode.NOT_HEALTHY, within=within, missing=trial.missing())
-                    )
-            elif trial.passing_since is None:
-                trial.passing_since = now
-            if trial.all_pass and trial.passing_since is not None and now - trial.passing_since >= soak.total_seconds():
-                return Judgement(ok=True, message=_passed(len(trial.checks), sorted(trial.unasked), soak))
-            await reporter.report(trial, now)
+                if self.passing_since is None and now - self.begun > self.within.total_seconds():
+                    verdict = message(VerifyCode.NOT_HEALTHY, within=self.within, missing=self.missing())
+                    return Judgement(ok=False, message=verdict)
+            else:
+                self.passing_since = now if self.passing_since is None else self.passing_since
+                if now - self.passing_since >= self.soak.total_seconds():
+                    return Judgement(ok=True, message=self._success())
+            await self.reporter.report(self, now)
 
-    def _run_verdict(
-        self, trial: _Trial, state: ServiceState, started: ServiceState, real: Path | None, service: Service
-    ) -> Message | None:
+    def _success(self) -> Message:
+        unasked, soak = tuple(sorted(self.unasked)), self.soak or None
+        return message(VerifyCode.PASSED, checks=len(self.checks) - len(unasked), soak=soak, unasked=unasked)
+
+    def _judge_check(self, check: Check, result: ProbeResult) -> Message | None:
+        """One more result; why that ends the trial, or None."""
+        self.seen[check.name] = result.seen
+        (self.unasked.discard if result.known else self.unasked.add)(check.name)
+        # What cannot be asked (Discord is away, an intent is not granted) must not condemn a release.
+        if result.ok or not result.known:
+            self.passed.add(check.name)
+            self.failures[check.name] = 0
+            return None
+        failures = self.failures[check.name] = self.failures.get(check.name, 0) + 1
+        if check.name in self.passed and failures >= check.policy.fall:
+            return message(VerifyCode.CHECK_FAILED_AGAIN, check=check.name, count=failures, seen=result.seen)
+        return None
+
+    @property
+    def all_pass(self) -> bool:
+        """Whether it runs and each check passes."""
+        return self.running and not self._failing()
+
+    def _failing(self) -> list[str]:
+        return [c.name for c in self.checks if c.name not in self.passed or self.failures.get(c.name)]
+
+    def missing(self) -> tuple[Message, ...]:
+        """The checks that do not pass, and what they saw."""
+        saw = [message(VerifyCode.CHECK_SAW, check=name, seen=self.seen.get(name)) for name in self._failing()]
+        return tuple(saw) or (message(VerifyCode.NOT_RUNNING),)
+
+    def _judge_run(self, state: ServiceState) -> Message | None:
+        """One more state; why that ends the trial, or None."""
         running = True
-        for name, now in _views(state, trial.part):
+        for name, now in _views(state, self.part):
             if now.activity is Activity.STARTING or (
-                now.activity is Activity.STOPPING and now.run == trial.runs.get(name)
+                now.activity is Activity.STOPPING and now.run == self.runs.get(name)
             ):
                 running = False
                 continue
-            verdict = self._ended(trial, name, now, started.of(name))
-            if verdict is None and real is not None and now.release is not None and now.release != real:
-                verdict = _other_release(name, now.release, real, service)
+            verdict = self._ended(name, now, self.started.of(name))
+            wanted = self.folder
+            if verdict is None and wanted is not None and now.release is not None and now.release != wanted:
+                verdict = self._other_release(name, now.release, wanted)
             if verdict is not None:
                 return verdict
-            trial.runs[name] = trial.runs.get(name) or now.run
-        trial.running = trial.running or running
+            self.runs[name] = self.runs.get(name) or now.run
+        self.running = self.running or running
         return None
 
-    def _ended(self, trial: _Trial, name: str, now: ServiceState, started: ServiceState) -> Message | None:
+    def _ended(self, name: str, now: ServiceState, started: ServiceState) -> Message | None:
         """How the run that was started has ended, if it has."""
-        run = trial.runs.get(name)
+        run = self.runs.get(name)
         another = run is not None and now.run is not None and now.run != run
         if not another and now.activity is Activity.RUNNING:
             return None
-        after = None if started.started_at is None else self._clock() - started.started_at
+        after = None if started.started_at is None else self.verifier.clock() - started.started_at
         part = name or None
         if now.stopped_by_hand:
             return message(VerifyCode.STOPPED, part=part, after=after)
         if now.activity is Activity.RUNNING and now.restarts <= started.restarts:
-            trial.disturbed = True
+            self.disturbed = True
             return message(VerifyCode.RESTARTED_BY_OTHERS, part=part, after=after)
         return message(VerifyCode.DIED, part=part, after=after, exit=now.exit)
+
+    def _other_release(self, name: str, runs: Path, wanted: Path) -> Message:
+        service, seen = self.service, {"part": name or None, "runs": runs.name, "wanted": wanted.name}
+        if not service.manager.capabilities.has_units or service.root is None:
+            return message(VerifyCode.OTHER_RELEASE, **seen)
+        return message(VerifyCode.OTHER_RELEASE_UNIT, **seen, unit=name or service.unit, root=str(service.root))
 
 
 def _views(state: ServiceState, part: str) -> tuple[tuple[str, ServiceState], ...]:
@@ -266,13 +266,6 @@ def _views(state: ServiceState, part: str) -> tuple[tuple[str, ServiceState], ..
     if part:
         return ((part, state.of(part)),)
     return state.parts or (("", state),)
-
-
-def _other_release(name: str, runs: Path, real: Path, service: Service) -> Message:
-    seen = {"part": name or None, "runs": runs.name, "wanted": real.name}
-    if not service.manager.capabilities.has_units or service.root is None:
-        return message(VerifyCode.OTHER_RELEASE, **seen)
-    return message(VerifyCode.OTHER_RELEASE_UNIT, **seen, unit=name or service.unit, root=str(service.root))
 
 
 class _Reporter:
@@ -296,7 +289,3 @@ class _Reporter:
             return
         self._stage, self._said, self._at = stage, said, now
         await self._report(said)
-
-
-def _passed(count: int, unasked: Sequence[str], soak: timedelta) -> Message:
-    return message(VerifyCode.PASSED, checks=count - len(unasked), soak=soak or None, unasked=tuple(unasked))

@@ -1,6 +1,6 @@
-"""Waiting for a moment at which the running release may be replaced: all is prepared, nothing live has changed.
+"""Waiting until the running release may be replaced: all is prepared, nothing live has changed.
 
-The wait is a phase of its own. It outlives opsbot: the next process finds the deployment waiting, and waits on. A
+The wait is a separate phase. It outlives opsbot: the next process finds the deployment waiting, and waits on. A
 person ends it by the card's button or `opsbot now`. Each second it is decided again whether it may be deployed: a hold
 or a quarantine that came meanwhile ends the deployment.
 
@@ -13,8 +13,8 @@ import asyncio
 import sqlite3
 from collections.abc import Awaitable, Callable
 from contextlib import suppress
+from dataclasses import dataclass, field
 from datetime import datetime
-from typing import TypeVar
 
 from opsbot.core.access import Origin
 from opsbot.core.deploy_codes import NoteCode, StepCode
@@ -25,20 +25,10 @@ from opsbot.deploy.deployment_run import DeploymentRun, RunningStep
 from opsbot.store import ledger
 from opsbot.store.ledger import StaleError
 
-T = TypeVar("T")
-
 INTERVAL = 1.0
 """Seconds between two checks."""
 CHAIN = 100
 """So many deployments in a row, each superseding the one before, share one wait."""
-
-Objection = Callable[[], Awaitable[Message | None]]
-"""Why the deployment may not be done any more, None if it may."""
-
-
-def began_to_wait(deployment: Deployment) -> datetime | None:
-    """Since when it waits, across restarts of opsbot."""
-    return min((step.started_at for step in deployment.steps if step.phase is Phase.WAITING), default=None)
 
 
 def waiting_since(db: sqlite3.Connection, service: str) -> datetime | None:
@@ -51,90 +41,91 @@ def waiting_since(db: sqlite3.Connection, service: str) -> datetime | None:
     for _ in range(CHAIN):
         if one is None:
             break
-        since = began_to_wait(one) or since
+        since = min((step.started_at for step in one.steps if step.phase is Phase.WAITING), default=since)
         one = None if one.instead_of is None else ledger.deployment(db, one.instead_of)
     return since
 
 
-class Waits:
-    """The deployments that wait."""
+@dataclass(slots=True)
+class _Wait:
+    """What ends the wait of one deployment early."""
 
-    def __init__(self, vetoes: Inhibitors, paused: Callable[[], Message | None], interval: float = INTERVAL) -> None:
-        """paused: why nothing may begin at the moment, None if it may."""
-        self._vetoes = vetoes
-        self._paused = paused
+    wake: asyncio.Event = field(default_factory=asyncio.Event)
+    hurried_by: str = ""
+    withdrawn: Message | None = None
+    superseded: bool = False
+
+
+class SwitchGate:
+    """Holds deployments back while the running release must not be replaced."""
+
+    def __init__(self, inhibitors: Inhibitors, interval: float = INTERVAL) -> None:
+        """interval: seconds between two checks."""
+        self._inhibitors = inhibitors
         self._interval = interval
-        self._hurried: dict[int, str] = {}
-        self._withdrawn: dict[int, Message] = {}
-        self._superseded: dict[int, int] = {}
-        self._wakes: dict[int, asyncio.Event] = {}
+        self._waits: dict[int, _Wait] = {}
+        self.paused: Message | None = None
+        """Why nothing may begin at the moment."""
 
     async def must_wait(self, value: Deployment) -> bool:
         """Whether one that is ready has to wait."""
         # Where recovery returns to another release, what runs is broken: there is nothing to spare.
         if value.actor.origin is Origin.RECOVERY:
             return False
-        return await first_reason(self._vetoes.swings, value.service) is not None
+        return await first_reason(self._inhibitors.swings, value.service) is not None
 
-    async def quiet(self, run: DeploymentRun, objection: Objection) -> Message | None:
+    async def wait(self, run: DeploymentRun, objection: Callable[[], Awaitable[Message | None]]) -> Message | None:
         """Return once the running release may be replaced: None, or why this deployment must not do it any more.
+
+        objection: why the deployment may not be done any more, None if it may.
 
         Raises:
             StaleError: another deployment supersedes it.
         """
-        number = run.value.id
-        self._wakes[number] = asyncio.Event()
+        wait = self._waits[run.value.id] = _Wait()
         try:
             async with run.step(StepCode.WAIT) as doing:
-                return await self._wait(run, doing, objection)
+                return await self._wait(run, wait, doing, objection)
         finally:
-            del self._wakes[number]
-            for asked in (self._hurried, self._withdrawn, self._superseded):
-                asked.pop(number, None)
+            del self._waits[run.value.id]
 
-    async def _wait(self, run: DeploymentRun, doing: RunningStep, objection: Objection) -> Message | None:
-        number = run.value.id
+    async def _wait(
+        self, run: DeploymentRun, wait: _Wait, doing: RunningStep, objection: Callable[[], Awaitable[Message | None]]
+    ) -> Message | None:
         while True:
-            withdrawn = self._withdrawn.get(number) or await objection()
-            if number in self._superseded:
-                raise StaleError(f"deployment {number} is superseded")
+            withdrawn = wait.withdrawn or await objection()
+            if wait.superseded:
+                raise StaleError(f"deployment {run.value.id} is superseded")
             if withdrawn is not None:
                 doing.note = withdrawn
                 return withdrawn
-            by = self._hurried.get(number)
+            by = wait.hurried_by
             against = None if by else await self._against(run.value)
-            if by or not (against or self._paused()):
+            if by or not (against or self.paused):
                 doing.note = message(NoteCode.HURRIED, by=by) if by else message(NoteCode.QUIET)
                 return None
             if against and against != doing.note:
                 await run.say(doing, against)
             with suppress(TimeoutError):
                 async with asyncio.timeout(self._interval):
-                    await self._wakes[number].wait()
+                    await wait.wake.wait()
 
     async def _against(self, value: Deployment) -> Message | None:
-        why = await first_reason(self._vetoes.swings, value.service)
+        why = await first_reason(self._inhibitors.swings, value.service)
         if why is None and value.actor.automatic:
             # A window that opened while it waited; one that is in progress already comes to its end in it.
-            why = await first_reason(self._vetoes.deploys, value.service)
+            why = await first_reason(self._inhibitors.deploys, value.service)
         return why
 
-    def hurry(self, number: int, by: str) -> bool:
-        """End the wait of a deployment; False if it does not wait."""
-        return self._tell(number, self._hurried, by)
-
-    def withdraw(self, number: int, why: Message) -> bool:
-        """Have a deployment that waits end as skipped; False if it does not wait."""
-        return self._tell(number, self._withdrawn, why)
-
-    def supersede(self, number: int) -> bool:
-        """Have a deployment that is ASIDE wait no longer; False if it does not wait."""
-        return self._tell(number, self._superseded, number)
-
-    def _tell(self, number: int, where: dict[int, T], what: T) -> bool:
-        wake = self._wakes.get(number)
-        if wake is None or number in self._superseded:
+    def end(
+        self, number: int, *, hurried_by: str = "", withdrawn: Message | None = None, superseded: bool = False
+    ) -> bool:
+        """End the wait of a deployment, for one of three reasons; False if it does not wait."""
+        wait = self._waits.get(number)
+        if wait is None or wait.superseded:
             return False
-        where[number] = what
-        wake.set()
+        wait.hurried_by = hurried_by or wait.hurried_by
+        wait.withdrawn = withdrawn or wait.withdrawn
+        wait.superseded = superseded
+        wait.wake.set()
         return True

@@ -11,7 +11,7 @@ from pathlib import Path
 
 from opsbot.config import Config, Secret, SecretMissingError, Service
 from opsbot.doctor import folders, guild, machine, notifiers, ports, repositories, units
-from opsbot.doctor.findings import Area, Finding, Outcome, Report, bounded, report, skip
+from opsbot.doctor.findings import Area, Finding, Outcome, Report, Subject, bounded, report
 from opsbot.doctor.owners import NoSuchOwnerError, install_creates_folders, installing, owners
 from opsbot.redaction import Redactor, parts_of_url
 from opsbot.services.unit_files import LoadedUnit, UnitsError
@@ -31,11 +31,11 @@ async def examine(config: Config, control: Path, invite: Callable[[str], str], c
     known = await units.known_units(config)
     services = list(config.services.values())
     looks = [
-        bounded(Area.HOST, "host", lambda: machine.host(config), BRIEF),
-        bounded(Area.STATE, "state directory", lambda: machine.state(config, control, command), BRIEF),
-        bounded(Area.DISCORD, "Discord's API", lambda: guild.examine(config, invite), DISCORD),
-        bounded(Area.SYSTEMD, "systemd", lambda: units.examine(config, known), SYSTEMD),
-        bounded(Area.NOTICES, "notifiers", lambda: notifiers.examine(config), REMOTE),
+        bounded(Subject(Area.HOST), "host", lambda: machine.host(config), BRIEF),
+        bounded(Subject(Area.STATE), "state directory", lambda: machine.state(config, control, command), BRIEF),
+        bounded(Subject(Area.DISCORD), "Discord's API", lambda: guild.examine(config, invite), DISCORD),
+        bounded(Subject(Area.SYSTEMD), "systemd", lambda: units.examine(config, known), SYSTEMD),
+        bounded(Subject(Area.NOTICES), "notifiers", lambda: notifiers.examine(config), REMOTE),
         *(_remote(service) for service in services),
         *(_places(config, service, known) for service in services),
         *(_ports(service) for service in services),
@@ -46,7 +46,8 @@ async def examine(config: Config, control: Path, invite: Callable[[str], str], c
 
 
 async def _remote(service: Service) -> list[Finding]:
-    return await bounded(Area.SOURCE, "repository", lambda: repositories.examine(service), REMOTE, service.name)
+    about = Subject(Area.SOURCE, service.name)
+    return await bounded(about, "repository", lambda: repositories.examine(service, about), REMOTE)
 
 
 async def _places(config: Config, service: Service, known: Mapping[str, LoadedUnit] | UnitsError) -> list[Finding]:
@@ -54,24 +55,26 @@ async def _places(config: Config, service: Service, known: Mapping[str, LoadedUn
         unit = None if isinstance(known, UnitsError) else known.get(service.unit)
         return await asyncio.to_thread(_on_disk, config, service, unit)
 
-    return await bounded(Area.FOLDERS, "folders", examine_all, BRIEF, service.name)
+    return await bounded(Subject(Area.FOLDERS, service.name), "folders", examine_all, BRIEF)
 
 
 def _on_disk(config: Config, service: Service, unit: LoadedUnit | None) -> list[Finding]:
     try:
         who = owners(config, service, unit)
     except NoSuchOwnerError:
-        return [skip(Area.FOLDERS, "folders", "needs its unit first", service.name)]
+        return [Subject(Area.FOLDERS, service.name).skip("folders", "needs its unit first")]
     installs = installing(config) if install_creates_folders(config, service, who) else ""
     return [*folders.folders(service, who, installs), *folders.commands(service, who)]
 
 
 async def _ports(service: Service) -> list[Finding]:
+    about = Subject(Area.PORTS, service.name)
+
     async def examine_all() -> list[Finding]:
         deployed = service.root is None or await asyncio.to_thread(service.root.exists)
-        return await ports.examine(service, deployed=deployed)
+        return await ports.examine(service, about, deployed=deployed)
 
-    return await bounded(Area.PORTS, "ports", examine_all, BRIEF, service.name)
+    return await bounded(about, "ports", examine_all, BRIEF)
 
 
 def _secrets(config: Config) -> list[str]:

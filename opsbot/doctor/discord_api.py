@@ -21,7 +21,6 @@ class UnreachableError(Exception):
     """No answer was received. `fix` is the suggested remedy."""
 
     def __init__(self, text: str, fix: str) -> None:
-        """Store the text and the fix."""
         super().__init__(text)
         self.fix = fix
 
@@ -41,7 +40,6 @@ class ApiAnswer:
 
     @property
     def fine(self) -> bool:
-        """Whether the status is a success."""
         return 200 <= self.status < 300  # noqa: PLR2004 - HTTP's successes
 
     @property
@@ -52,7 +50,6 @@ class ApiAnswer:
 
     @property
     def text(self) -> str:
-        """The status with Discord's error message."""
         said = self.body.get("message") if isinstance(self.body, dict) else None
         return f"HTTP {self.status}" + (f": {said}" if isinstance(said, str) else "")
 
@@ -67,12 +64,10 @@ class Api:
         self._session: aiohttp.ClientSession | None = None
 
     async def __aenter__(self) -> Self:
-        """Open the session; no request is sent yet."""
         self._session = aiohttp.ClientSession(headers=self._headers, timeout=aiohttp.ClientTimeout(total=SECONDS))
         return self
 
     async def __aexit__(self, *_: object) -> None:
-        """Close the session."""
         if self._session is not None:
             await self._session.close()
 

@@ -49,24 +49,26 @@ class Finding:
     service: str = ""
 
 
-def passed(area: Area, name: str, seen: str, service: str = "") -> Finding:
-    """Report success."""
-    return Finding(area, name, Outcome.OK, seen, service=service)
+@dataclass(frozen=True, slots=True)
+class Subject:
+    """What findings are about: an area, or one service in it."""
 
+    area: Area
+    service: str = ""
 
-def warn(area: Area, name: str, seen: str, fix: str, service: str = "") -> Finding:
-    """Report a problem that does not break anything yet."""
-    return Finding(area, name, Outcome.WARNING, seen, fix, service)
+    def passed(self, name: str, seen: str) -> Finding:
+        return Finding(self.area, name, Outcome.OK, seen, service=self.service)
 
+    def warn(self, name: str, seen: str, fix: str) -> Finding:
+        """It does not break anything yet."""
+        return Finding(self.area, name, Outcome.WARNING, seen, fix, self.service)
 
-def fail(area: Area, name: str, seen: str, fix: str, service: str = "") -> Finding:
-    """Report a failure."""
-    return Finding(area, name, Outcome.FAILED, seen, fix, service)
+    def fail(self, name: str, seen: str, fix: str) -> Finding:
+        return Finding(self.area, name, Outcome.FAILED, seen, fix, self.service)
 
-
-def skip(area: Area, name: str, why: str, service: str = "", fix: str = "") -> Finding:
-    """Report that the check could not run."""
-    return Finding(area, name, Outcome.SKIPPED, why, fix, service)
+    def skip(self, name: str, why: str, fix: str = "") -> Finding:
+        """It could not be checked."""
+        return Finding(self.area, name, Outcome.SKIPPED, why, fix, self.service)
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,35 +80,29 @@ class Report:
 
     @property
     def healthy(self) -> bool:
-        """Whether no check failed."""
         return self.count(Outcome.FAILED) == 0
 
     def count(self, outcome: Outcome) -> int:
-        """Count the findings with this outcome."""
         return sum(1 for finding in self.findings if finding.outcome is outcome)
 
     @property
     def to_fix(self) -> list[Finding]:
         """Failures, then warnings, each ordered by area."""
-        return [
-            finding
-            for outcome in (Outcome.FAILED, Outcome.WARNING)
-            for finding in self.findings
-            if finding.outcome is outcome
-        ]
+        order = (Outcome.FAILED, Outcome.WARNING)
+        return sorted((one for one in self.findings if one.outcome in order), key=lambda one: order.index(one.outcome))
 
 
 Examine = Callable[[], Awaitable[Sequence[Finding]]]
 
 
-async def bounded(area: Area, name: str, examine: Examine, seconds: float, service: str = "") -> list[Finding]:
+async def bounded(about: Subject, name: str, examine: Examine, seconds: float) -> list[Finding]:
     """Run a check with a time limit; exceeding it is a finding."""
     try:
         async with asyncio.timeout(seconds):
             return list(await examine())
     except TimeoutError:
         text = f"no answer in {duration(seconds)}"
-        return [fail(area, name, text, "Run it again; if it happens again, find out what hangs", service)]
+        return [about.fail(name, text, "Run it again; if it happens again, find out what hangs")]
 
 
 def report(user: str, found: Iterable[Sequence[Finding]], clean: Callable[[str], str] = str) -> Report:

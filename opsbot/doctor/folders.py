@@ -12,7 +12,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from opsbot.config import CheckKind, Service, Strategy
-from opsbot.doctor.findings import Area, Finding, fail, passed, skip, warn
+from opsbot.doctor.findings import Area, Finding, Subject
 from opsbot.doctor.owners import Owners, group_name, groups_of, user_name
 from opsbot.doctor.room import room
 
@@ -30,27 +30,24 @@ def folders(service: Service, owners: Owners, installs: str = "") -> list[Findin
     source = service.source
     if source is None:
         return []
-    top = source.directory
+    top, about = source.directory, Subject(Area.FOLDERS, service.name)
     fix = installs or _make(top, READ, owners)
-    found = list(_group(service, owners, installs))
+    found = list(_group(about, owners, installs))
     try:
         top.stat()
     except FileNotFoundError:
-        return [*found, _absent(service, top, owners, installs)]
+        return [*found, _absent(about, top, owners, installs)]
     except OSError as error:
-        return [
-            *found,
-            fail(Area.FOLDERS, str(top), error.strerror or str(error), fix, service.name),
-        ]
-    wrong = list(_layout(service, top, owners, installs))
+        return [*found, about.fail(str(top), error.strerror or str(error), fix)]
+    wrong = list(_layout(about, top, owners, installs))
     if not os.access(top, os.W_OK | os.X_OK):
-        wrong.insert(0, fail(Area.FOLDERS, str(top), "is not writable", fix, service.name))
+        wrong.insert(0, about.fail(str(top), "is not writable", fix))
     if not wrong:
-        found.append(passed(Area.FOLDERS, str(top), "is writable" + _said(owners), service.name))
+        found.append(about.passed(str(top), "is writable" + _said(owners)))
     found += wrong
     if source.strategy is Strategy.RELEASES:
-        found.append(_current(service, top))
-    return [*found, room(Area.FOLDERS, top, service.name)]
+        found.append(_current(about, top))
+    return [*found, room(about, top)]
 
 
 def _said(owners: Owners) -> str:
@@ -64,27 +61,27 @@ def _make(path: Path, mode: int, owners: Owners) -> str:
     return f"install -d {own} {shlex.quote(str(path))}"
 
 
-def _group(service: Service, owners: Owners, installs: str) -> Iterator[Finding]:
+def _group(about: Subject, owners: Owners, installs: str) -> Iterator[Finding]:
     if not owners.split or owners.gid < 0 or owners.me == 0:
         return
     if owners.gid not in groups_of(owners.me):
         me, group = user_name(owners.me), group_name(owners.gid)
         seen = f"{me} is not in group {group}: it cannot give files to the service's user"
         fix = f"{installs or f'usermod -aG {group} {me}'}; systemctl restart opsbot"
-        yield fail(Area.FOLDERS, "group", seen, fix, service.name)
+        yield about.fail("group", seen, fix)
 
 
-def _absent(service: Service, top: Path, owners: Owners, installs: str) -> Finding:
+def _absent(about: Subject, top: Path, owners: Owners, installs: str) -> Finding:
     above = next(path for path in top.parents if path.exists())
     if os.access(above, os.W_OK | os.X_OK) and not owners.split:
-        return passed(Area.FOLDERS, str(top), "does not exist yet; the first deploy creates it", service.name)
+        return about.passed(str(top), "does not exist yet; the first deploy creates it")
     seen = f"it does not exist, and {user_name(owners.me)} may not create it in {above}"
     if os.access(above, os.W_OK) and owners.split:
         seen = "it does not exist"
-    return fail(Area.FOLDERS, str(top), seen, installs or _make(top, READ, owners), service.name)
+    return about.fail(str(top), seen, installs or _make(top, READ, owners))
 
 
-def _layout(service: Service, top: Path, owners: Owners, installs: str) -> Iterator[Finding]:
+def _layout(about: Subject, top: Path, owners: Owners, installs: str) -> Iterator[Finding]:
     if not owners.split or owners.gid < 0:
         return
     for name, mode in LAYOUT:
@@ -102,22 +99,20 @@ def _layout(service: Service, top: Path, owners: Owners, installs: str) -> Itera
             wrong.append(f"has mode {stat.S_IMODE(found.st_mode):04o}, not {mode:04o}")
         if wrong:
             fix = installs or _make(path, mode, owners)
-            yield warn(Area.FOLDERS, str(path), "; ".join(wrong), fix, service.name)
+            yield about.warn(str(path), "; ".join(wrong), fix)
 
 
-def _current(service: Service, top: Path) -> Finding:
+def _current(about: Subject, top: Path) -> Finding:
     link = top / "current"
     if not os.path.lexists(link):
-        return skip(
-            Area.FOLDERS, "current", "no release is deployed yet", service.name, f"opsbot deploy {service.name}"
-        )
+        return about.skip("current", "no release is deployed yet", f"opsbot deploy {about.service}")
     if not link.is_symlink():
         seen = f"{link} is not a symbolic link; deploys cannot switch it"
-        return fail(Area.FOLDERS, "current", seen, f"mv {link} {link}.old; opsbot deploy {service.name}", service.name)
+        return about.fail("current", seen, f"mv {link} {link}.old; opsbot deploy {about.service}")
     if not link.exists():
         seen = f"{link} is dangling: {link.readlink()} does not exist"
-        return fail(Area.FOLDERS, "current", seen, f"opsbot deploy {service.name}", service.name)
-    return passed(Area.FOLDERS, "current", f"points to {link.resolve().name}", service.name)
+        return about.fail("current", seen, f"opsbot deploy {about.service}")
+    return about.passed("current", f"points to {link.resolve().name}")
 
 
 def commands(service: Service, owners: Owners) -> list[Finding]:
@@ -134,15 +129,16 @@ def commands(service: Service, owners: Owners) -> list[Finding]:
     if service.command:
         wanted.setdefault(service.command[0], "the service's command")
     path = UNIT_PATH if owners.split else os.environ.get("PATH", UNIT_PATH)
-    return [_command(service, program, use, path) for program, use in wanted.items()]
+    about = Subject(Area.COMMANDS, service.name)
+    return [_command(about, program, use, path) for program, use in wanted.items()]
 
 
-def _command(service: Service, program: str, use: str, path: str) -> Finding:
+def _command(about: Subject, program: str, use: str, path: str) -> Finding:
     if "/" in program and not program.startswith("/"):
-        return skip(Area.COMMANDS, program, f"{use}: part of the release", service.name)
+        return about.skip(program, f"{use}: part of the release")
     found = shutil.which(program, path=path)
     if found is not None:
-        return passed(Area.COMMANDS, program, f"{use}: {found}", service.name)
+        return about.passed(program, f"{use}: {found}")
     seen = f"{use}: {program} not found in {path}" if "/" not in program else f"{use}: {program} does not exist"
     fix = "Install it for all users (additions by a shell profile, such as nvm, do not apply), or write its full path"
-    return fail(Area.COMMANDS, program, seen, fix, service.name)
+    return about.fail(program, seen, fix)

@@ -16,7 +16,7 @@ from opsbot.core.discord_permissions import (
 )
 from opsbot.doctor import escalation
 from opsbot.doctor.discord_api import Api, ApiAnswer, UnreachableError
-from opsbot.doctor.findings import Area, Finding, fail, passed, skip, warn
+from opsbot.doctor.findings import Area, Finding, Subject
 from opsbot.formatting import duration
 
 SLOW_SECONDS = 2.0
@@ -29,6 +29,7 @@ PRESENCE_FLAGS = 1 << 12 | 1 << 13
 """GATEWAY_PRESENCE, and its variant for bots in few servers (Discord's documentation, "Application Flags")."""
 _PORTAL = "https://discord.com/developers/applications"
 _UNKNOWN_CHANNEL = 10003
+_DISCORD = Subject(Area.DISCORD)
 
 
 Invite = Callable[[str], str]
@@ -36,7 +37,6 @@ Invite = Callable[[str], str]
 
 
 async def examine(config: Config, invite: Invite) -> list[Finding]:
-    """Run all checks of Discord."""
     token, missing = await _token(config)
     examined = _Guild(config, invite)
     async with Api(config.discord.api_url, token) as api:
@@ -48,7 +48,7 @@ async def examine(config: Config, invite: Invite) -> list[Finding]:
                 await examined.examine_guild(api)
         except UnreachableError as error:
             name = next((one for one in NAMES if one not in examined.names), NAMES[-1])
-            examined.found.append(fail(Area.DISCORD, name, str(error), error.fix))
+            examined.found.append(_DISCORD.fail(name, str(error), error.fix))
     examined.skip_the_rest()
     return examined.found
 
@@ -67,7 +67,7 @@ async def _token(config: Config) -> tuple[str | None, Finding | None]:
             else f"Put the token (from {_PORTAL}, Bot, Reset Token) into {place}"
             + (", readable for this user" if place == secret.file else ", mode 0600; systemd passes it on")
         )
-        return None, fail(Area.DISCORD, "token", str(error), fix)
+        return None, _DISCORD.fail("token", str(error), fix)
 
 
 class _Guild:
@@ -88,16 +88,18 @@ class _Guild:
     def skip_the_rest(self) -> None:
         failed = next((finding.name for finding in self.found if finding.outcome == "failed"), "an answer")
         known, needed = self.names, failed if failed[0].isupper() else f"the {failed}"
-        self.found += [skip(Area.DISCORD, name, f"needs {needed} first") for name in NAMES if name not in known]
+        self.found += [_DISCORD.skip(name, f"needs {needed} first") for name in NAMES if name not in known]
 
-    def _pass(self, name: str, seen: str) -> None:
-        self.found.append(passed(Area.DISCORD, name, seen))
+    def _pass(self, name: str, seen: str) -> bool:
+        self.found.append(_DISCORD.passed(name, seen))
+        return True
 
-    def _warn(self, name: str, seen: str, fix: str) -> None:
-        self.found.append(warn(Area.DISCORD, name, seen, fix))
+    def _warn(self, name: str, seen: str, fix: str) -> bool:
+        self.found.append(_DISCORD.warn(name, seen, fix))
+        return True
 
     def _fail(self, name: str, seen: str, fix: str) -> bool:
-        self.found.append(fail(Area.DISCORD, name, seen, fix))
+        self.found.append(_DISCORD.fail(name, seen, fix))
         return False
 
     async def reach(self, api: Api) -> None:
@@ -111,7 +113,7 @@ class _Guild:
         else:
             self._pass("Discord's API", text)
         if answer.ahead is None:
-            self.found.append(skip(Area.DISCORD, "clock", "the server sends no time"))
+            self.found.append(_DISCORD.skip("clock", "the server sends no time"))
         elif abs(answer.ahead) > OFF_SECONDS:
             way = "ahead of" if answer.ahead > 0 else "behind"
             text = f"this host is {duration(abs(answer.ahead))} {way} Discord's time"
@@ -134,10 +136,9 @@ class _Guild:
         left = limit.get("remaining")
         if isinstance(left, int) and left < FEW_STARTS:
             text += f"; {left} of {limit.get('total')} logins left today"
-            self._warn("token", text, "Find what starts a bot with this token again and again: journalctl -u opsbot")
-        else:
-            self._pass("token", text)
-        return True
+            fix = "Find what starts a bot with this token again and again: journalctl -u opsbot"
+            return self._warn("token", text, fix)
+        return self._pass("token", text)
 
     async def enter(self, api: Api) -> bool:
         """Check that the bot is a member of the guild."""
@@ -147,8 +148,7 @@ class _Guild:
             fix = f"Open {self._invite(await self._application(api))}, or correct discord.guild_id"
             return self._fail("guild", f"the bot is not in guild {guild} ({answer.text})", fix)
         self._guild = answer.body
-        self._pass("guild", str(answer.body.get("name", guild)))
-        return True
+        return self._pass("guild", str(answer.body.get("name", guild)))
 
     async def examine_guild(self, api: Api) -> None:
         """Check the channel, permissions, roles and commands."""
@@ -175,20 +175,20 @@ class _Guild:
         if found is None:
             alone = await api.get(f"/channels/{wanted}")
             if alone.fine and str(alone.body.get("guild_id")) != str(guild):
-                self._fail("ops channel", f"channel {wanted} is in another server", copy)
+                seen = f"channel {wanted} is in another server"
             elif alone.fine:
-                self._fail("ops channel", f"{wanted} is a thread, not a channel", copy)
+                seen = f"{wanted} is a thread, not a channel"
             elif alone.code == _UNKNOWN_CHANNEL or answer.fine:
-                self._fail("ops channel", f"channel {wanted} does not exist; it may have been deleted", copy)
+                seen = f"channel {wanted} does not exist; it may have been deleted"
             else:
-                self._fail("ops channel", alone.text, copy)
-            return None
-        name = f"#{found.get('name', wanted)}"
-        if found.get("type") not in {TEXT, NEWS}:
-            self._fail("ops channel", f"{name} is not a text channel", copy)
-            return None
-        self._pass("ops channel", name)
-        return dict(found)
+                seen = alone.text
+        elif found.get("type") not in {TEXT, NEWS}:
+            seen = f"#{found.get('name', wanted)} is not a text channel"
+        else:
+            self._pass("ops channel", f"#{found.get('name', wanted)}")
+            return dict(found)
+        self._fail("ops channel", seen, copy)
+        return None
 
     async def _permissions(self, api: Api, channel: Mapping[str, Any]) -> None:
         guild = str(self.config.discord.guild_id)
@@ -229,11 +229,8 @@ class _Guild:
         known = {one: await api.get(f"/guilds/{self._guild['id']}/members/{one}") for one in sorted(others)}
         gone = [(rank, one) for rank, ids in named.items() for one in ids if one in known and not known[one].fine]
         for rank, one in gone:
-            self._fail(
-                "roles",
-                f"{one} in roles.{rank} is not a role or member of the server",
-                f"Remove it from roles.{rank}, or copy the role's id in Server Settings, Roles",
-            )
+            fix = f"Remove it from roles.{rank}, or copy the role's id in Server Settings, Roles"
+            self._fail("roles", f"{one} in roles.{rank} is not a role or member of the server", fix)
         everyone = [rank for rank, ids in named.items() if str(self._guild["id"]) in ids]
         for rank in everyone:
             self._warn("roles", f"roles.{rank} names @everyone: all members have it", f"Name a role in roles.{rank}")
@@ -262,16 +259,13 @@ class _Guild:
         application = await api.get("/applications/@me")
         flags = application.body.get("flags") if application.fine else None
         if not isinstance(flags, int):
-            self.found.append(
-                skip(Area.DISCORD, "presence intent", "Discord does not report which intents are enabled")
-            )
+            self.found.append(_DISCORD.skip("presence intent", "Discord does not report which intents are enabled"))
         elif flags & PRESENCE_FLAGS:
             self._pass("presence intent", "enabled")
         else:
             seen = 'disabled, so checks with kind = "presence" cannot run'
-            self._fail(
-                "presence intent", seen, f"{_PORTAL}: the application, Bot, Presence Intent; then restart opsbot"
-            )
+            fix = f"{_PORTAL}: the application, Bot, Presence Intent; then restart opsbot"
+            self._fail("presence intent", seen, fix)
 
     async def _application(self, api: Api) -> str:
         application = await api.get("/applications/@me")

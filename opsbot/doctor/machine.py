@@ -3,25 +3,24 @@
 import asyncio
 import fcntl
 import grp
-import http.client
 import json
 import os
 import platform
 import pwd
 import re
 import shlex
-import socket
 import tempfile
 from collections.abc import Iterator
 from contextlib import suppress
 from importlib import metadata
 from pathlib import Path
-from typing import Any
 
 from opsbot.config import Config, Scope
-from opsbot.control.unix_path import MOST, reachable
+from opsbot.control.client import AnswerError, Client, DaemonUnreachableError
+from opsbot.control.endpoints import PING
+from opsbot.control.unix_path import MOST
 from opsbot.core.access import Rank
-from opsbot.doctor.findings import Area, Finding, fail, passed, skip, warn
+from opsbot.doctor.findings import Area, Finding, Subject
 from opsbot.doctor.owners import installing
 from opsbot.doctor.room import room
 from opsbot.formatting import size
@@ -31,11 +30,11 @@ from opsbot.store import StoreError, open_readonly
 
 GIT_LEAST = (2, 31)
 """First version that reads GIT_CONFIG_COUNT (git-config(1)), which passes tokens to git."""
+_HOST, _STATE = Subject(Area.HOST), Subject(Area.STATE)
 LITTLE = 96 * 1024**2
 """opsbot itself may use 64 MiB."""
 _NEED = re.compile(r"(?P<name>[A-Za-z0-9._-]+)\s*(?:\[[^]]*\])?\s*(?P<wanted>[^;]*)(?P<marker>;.*)?")
 _BOUND = re.compile(r"(>=|<=|==|!=|~=|<|>)\s*([0-9][0-9.]*)")
-PING_SECONDS = 5.0
 
 
 async def host(config: Config) -> list[Finding]:
@@ -49,21 +48,19 @@ def _python() -> Iterator[Finding]:
         needs = metadata.requires("opsbot") or []
         wanted = metadata.metadata("opsbot")["Requires-Python"] or ">=3.11"
     except metadata.PackageNotFoundError:
-        yield warn(Area.HOST, "packages", "opsbot is not installed as a package here", "pip install --no-deps .")
+        yield _HOST.warn("packages", "opsbot is not installed as a package here", "pip install --no-deps .")
         return
     version = platform.python_version()
     if fits(version, wanted):
-        yield passed(Area.HOST, "Python", version)
+        yield _HOST.passed("Python", version)
     else:
-        yield fail(
-            Area.HOST, "Python", f"{version}; opsbot needs {wanted}", "Install a newer Python and opsbot with it"
-        )
+        yield _HOST.fail("Python", f"{version}; opsbot needs {wanted}", "Install a newer Python and opsbot with it")
     wrong = [text for need in needs if (text := _wrong(need))]
     if wrong:
         fix = "pip install --require-hashes -r requirements/runtime.txt, in opsbot's virtual environment"
-        yield fail(Area.HOST, "packages", "; ".join(wrong), fix)
+        yield _HOST.fail("packages", "; ".join(wrong), fix)
     else:
-        yield passed(Area.HOST, "packages", f"opsbot {metadata.version('opsbot')} with all {len(needs)} requirements")
+        yield _HOST.passed("packages", f"opsbot {metadata.version('opsbot')} with all {len(needs)} requirements")
 
 
 def _wrong(need: str) -> str:
@@ -105,31 +102,30 @@ def _numbers(version: str) -> tuple[int, ...]:
 
 async def _git(config: Config) -> Finding:
     if not any(service.source for service in config.services.values()):
-        return skip(Area.HOST, "git", "no service has a source")
+        return _HOST.skip("git", "no service has a source")
     try:
         answer = await ask(["git", "version"], 10.0)
     except CommandError as error:
-        return fail(Area.HOST, "git", str(error), "apt-get install git, or dnf install git")
+        return _HOST.fail("git", str(error), "apt-get install git, or dnf install git")
     version = answer.out.removeprefix("git version ").strip()
     least = ".".join(map(str, GIT_LEAST))
     if _numbers(version) < GIT_LEAST:
-        return fail(Area.HOST, "git", f"{version}; opsbot needs {least}", "Install a newer git")
-    return passed(Area.HOST, "git", version)
+        return _HOST.fail("git", f"{version}; opsbot needs {least}", "Install a newer git")
+    return _HOST.passed("git", version)
 
 
 def _memory() -> Finding:
     figures = host_figures()
     total, left = figures.memory_total, figures.memory_available
     if total is None or left is None:
-        return skip(Area.HOST, "memory", "not reported by this host")
+        return _HOST.skip("memory", "not reported by this host")
     text = f"{size(left)} of {size(total)} available"
     if left < LITTLE:
-        return warn(Area.HOST, "memory", text, "Add memory or swap (fallocate -l 1G /swapfile), or stop what uses it")
-    return passed(Area.HOST, "memory", text)
+        return _HOST.warn("memory", text, "Add memory or swap (fallocate -l 1G /swapfile), or stop what uses it")
+    return _HOST.passed("memory", text)
 
 
 def _local_ranks(config: Config) -> Iterator[Finding]:
-    """Check that users and groups of this host named in a rank exist."""
     for rank in Rank:
         for name in sorted(getattr(config.roles, rank.name.lower(), ())):
             kind, _, local = name.partition(":")
@@ -140,7 +136,7 @@ def _local_ranks(config: Config) -> Iterator[Finding]:
             except KeyError:
                 what = f"group {local[1:]}" if local.startswith("@") else f"user {local}"
                 fix = f"Create it, or remove {name} from roles.{rank.name.lower()}"
-                yield warn(Area.HOST, "local ranks", f"{what} does not exist on this host", fix)
+                yield _HOST.warn("local ranks", f"{what} does not exist on this host", fix)
 
 
 async def state(config: Config, control: Path, command: str) -> list[Finding]:
@@ -153,7 +149,7 @@ async def state(config: Config, control: Path, command: str) -> list[Finding]:
     found += await asyncio.to_thread(_database, config)
     if len(os.fsencode(config.state.socket)) > MOST:
         text = f"{config.state.socket} is longer than {MOST} bytes: opsbot can connect to it, other programs cannot"
-        found.append(warn(Area.STATE, "control socket", text, "Choose a shorter state.directory"))
+        found.append(_STATE.warn("control socket", text, "Choose a shorter state.directory"))
     found.append(await asyncio.to_thread(_daemon, config, control))
     return found
 
@@ -168,18 +164,18 @@ def _directory(config: Config, command: str) -> list[Finding]:
         owner = path.stat().st_uid
     except FileNotFoundError:
         if os.access(next(p for p in path.parents if p.exists()), os.W_OK):
-            return [passed(Area.STATE, "state directory", f"{path} does not exist yet; opsbot creates it")]
-        return [fail(Area.STATE, "state directory", f"{path} does not exist, and {user} may not create it", make)]
+            return [_STATE.passed("state directory", f"{path} does not exist yet; opsbot creates it")]
+        return [_STATE.fail("state directory", f"{path} does not exist, and {user} may not create it", make)]
     except OSError as error:
-        return [fail(Area.STATE, "state directory", f"{path}: {error.strerror}", f"sudo -u OWNER {command}")]
+        return [_STATE.fail("state directory", f"{path}: {error.strerror}", f"sudo -u OWNER {command}")]
     found = _other_user(owner, command)
     try:
         with tempfile.TemporaryFile(dir=path) as probe:
             probe.write(b"x")
     except OSError as error:
         fix = f"chown -R {user} {shlex.quote(str(path))}, or run the doctor as its owner: {_as(owner, command)}"
-        return [*found, fail(Area.STATE, "state directory", f"{path} is not writable: {error.strerror}", fix)]
-    return [*found, passed(Area.STATE, "state directory", f"{path} is writable"), room(Area.STATE, path)]
+        return [*found, _STATE.fail("state directory", f"{path} is not writable: {error.strerror}", fix)]
+    return [*found, _STATE.passed("state directory", f"{path} is writable"), room(_STATE, path)]
 
 
 def _as_root(config: Config, command: str) -> list[Finding]:
@@ -196,7 +192,7 @@ def _other_user(owner: int, command: str) -> list[Finding]:
         return []
     name = "root" if os.geteuid() == 0 else pwd.getpwuid(os.geteuid()).pw_name
     seen = f"permissions were tested as {name}; opsbot runs as {_name(owner)}"
-    return [warn(Area.STATE, "user", seen, _as(owner, command))]
+    return [_STATE.warn("user", seen, _as(owner, command))]
 
 
 def _name(uid: int) -> str:
@@ -215,49 +211,30 @@ def _database(config: Config) -> list[Finding]:
     path = config.state.database
     with suppress(OSError):
         if not path.exists():
-            return [passed(Area.STATE, "database", "does not exist yet; opsbot creates it")]
+            return [_STATE.passed("database", "does not exist yet; opsbot creates it")]
     try:
         open_readonly(path).close()
     except StoreError as error:
-        return [
-            fail(
-                Area.STATE, "database", str(error), "Run the doctor as opsbot's user; opsbot sets a damaged file aside"
-            )
-        ]
-    return [passed(Area.STATE, "database", f"{path} is readable")]
+        fix = "Run the doctor as opsbot's user; opsbot sets a damaged file aside"
+        return [_STATE.fail("database", str(error), fix)]
+    return [_STATE.passed("database", f"{path} is readable")]
 
 
 def _daemon(config: Config, control: Path) -> Finding:
-    """Check whether the daemon runs and answers."""
     holder = _holder(config.state.directory / "opsbot.lock")
     try:
-        answer = _ping(control)
-    except (http.client.HTTPException, OSError, ValueError) as error:
+        answer = Client(control).ask(PING)
+    except (DaemonUnreachableError, AnswerError) as error:
         if holder is not None:
             seen = f"opsbot runs on {config.state.directory} ({holder}), but {control} does not answer"
-            return fail(Area.STATE, "daemon", seen, "journalctl -u opsbot -n 50; then systemctl restart opsbot")
-        if isinstance(error, PermissionError):
-            return skip(Area.STATE, "daemon", f"{control} is not accessible for this user")
-        return warn(Area.STATE, "daemon", "not running", "systemctl start opsbot, or opsbot run")
-    other = answer.get("state_directory")
-    if other != str(config.state.directory):
-        seen = f"the opsbot at {control} uses {other}"
-        return warn(Area.STATE, "daemon", seen, "Pass its configuration with -c, or start an opsbot for this one")
-    return passed(Area.STATE, "daemon", f"version {answer.get('version')} runs, pid {answer.get('pid')}")
-
-
-def _ping(control: Path) -> dict[str, Any]:
-    connection = http.client.HTTPConnection("localhost", timeout=PING_SECONDS)
-    connection.sock = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
-    try:
-        connection.sock.settimeout(PING_SECONDS)
-        with reachable(control) as name:
-            connection.sock.connect(name)
-        connection.request("GET", "/v1/ping")
-        found = json.loads(connection.getresponse().read(65536))
-    finally:
-        connection.close()
-    return found if isinstance(found, dict) else {}
+            return _STATE.fail("daemon", seen, "journalctl -u opsbot -n 50; then systemctl restart opsbot")
+        if isinstance(error.__cause__, PermissionError):
+            return _STATE.skip("daemon", f"{control} is not accessible for this user")
+        return _STATE.warn("daemon", "not running", "systemctl start opsbot, or opsbot run")
+    if answer.state_directory != str(config.state.directory):
+        seen = f"the opsbot at {control} uses {answer.state_directory}"
+        return _STATE.warn("daemon", seen, "Pass its configuration with -c, or start an opsbot for this one")
+    return _STATE.passed("daemon", f"version {answer.version} runs, pid {answer.pid}")
 
 
 def _holder(lock: Path) -> str | None:

@@ -83,7 +83,6 @@ def owners(config: Config, service: Service, unit: LoadedUnit | None) -> Owners:
 
 
 def first_group(uid: int) -> int:
-    """Return a user's primary group."""
     try:
         return pwd.getpwuid(uid).pw_gid
     except KeyError:

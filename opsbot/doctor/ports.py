@@ -4,13 +4,13 @@ import asyncio
 from urllib.parse import urlsplit
 
 from opsbot.config import Check, CheckKind, Service
-from opsbot.doctor.findings import Area, Finding, passed, skip, warn
+from opsbot.doctor.findings import Finding, Subject
 from opsbot.probes.listening import PortTable, local
 
 SECONDS = 3.0
 
 
-async def examine(service: Service, *, deployed: bool) -> list[Finding]:
+async def examine(service: Service, about: Subject, *, deployed: bool) -> list[Finding]:
     """Check each address once.
 
     deployed: whether the service has a live release and should therefore be listening.
@@ -20,7 +20,7 @@ async def examine(service: Service, *, deployed: bool) -> list[Finding]:
         place = address(check)
         if place is not None:
             addresses.setdefault(place, check.name)
-    return [await _port(service, host, port, name, deployed=deployed) for (host, port), name in addresses.items()]
+    return [await _port(about, host, port, name, deployed=deployed) for (host, port), name in addresses.items()]
 
 
 def address(check: Check) -> tuple[str, int] | None:
@@ -33,15 +33,15 @@ def address(check: Check) -> tuple[str, int] | None:
     return url.hostname or "", url.port or (443 if url.scheme == "https" else 80)
 
 
-async def _port(service: Service, host: str, port: int, check: str, *, deployed: bool) -> Finding:
+async def _port(about: Subject, host: str, port: int, check: str, *, deployed: bool) -> Finding:
     name = f"port {port}"
     where = f"{host}:{port} (check {check})"
     if await _listens(host, port):
-        return passed(Area.PORTS, name, f"{where} is in use", service.name)
+        return about.passed(name, f"{where} is in use")
     if not deployed:
-        return skip(Area.PORTS, name, f"nothing listens on {where}; no release is deployed yet", service.name)
-    fix = f"opsbot status {service.name}; if it runs, correct the port in the check: ss -ltn lists listening ports"
-    return warn(Area.PORTS, name, f"nothing listens on {where}", fix, service.name)
+        return about.skip(name, f"nothing listens on {where}; no release is deployed yet")
+    fix = f"opsbot status {about.service}; if it runs, correct the port in the check: ss -ltn lists listening ports"
+    return about.warn(name, f"nothing listens on {where}", fix)
 
 
 async def _listens(host: str, port: int) -> bool:

@@ -5,16 +5,15 @@ from dataclasses import replace
 from datetime import timedelta
 
 from opsbot.config import SecretMissingError, Service, Source
-from opsbot.doctor.findings import Area, Finding, fail, passed, warn
+from opsbot.doctor.findings import Finding, Subject
 from opsbot.messages import render
-from opsbot.source.heads import HeadProblem, Heads
-from opsbot.source.remote import TRANSIENT, advice, scrub
+from opsbot.source.heads import Heads
+from opsbot.source.remote import TRANSIENT, RemoteError, advice, scrub
 
 LIMIT = timedelta(seconds=25)
 
 
-async def examine(service: Service) -> list[Finding]:
-    """Check the repository of a service, if it has one."""
+async def examine(service: Service, about: Subject) -> list[Finding]:
     source = service.source
     if source is None:
         return []
@@ -22,22 +21,22 @@ async def examine(service: Service) -> list[Finding]:
     async with Heads() as heads:
         answer = await heads.ask(asked)
     where = scrub(source.repository)
-    hook = await asyncio.to_thread(_hook, service.name, source)
-    if isinstance(answer, HeadProblem):
+    hook = await asyncio.to_thread(_hook, about, source)
+    if isinstance(answer, RemoteError):
         known = advice(answer.kind)
         fix = render(known) if known is not None else ""
         if answer.kind in TRANSIENT:
             fix = f"Try: git ls-remote {where} {source.branch}"
-        return [fail(Area.SOURCE, "repository", f"{where}: {render(answer.reason)}", fix, service.name), *hook]
-    return [passed(Area.SOURCE, "repository", f"{where}: {source.branch} is at {answer[:10]}", service.name), *hook]
+        return [about.fail("repository", f"{where}: {render(answer.reason)}", fix), *hook]
+    return [about.passed("repository", f"{where}: {source.branch} is at {answer[:10]}"), *hook]
 
 
-def _hook(service: str, source: Source) -> list[Finding]:
+def _hook(about: Subject, source: Source) -> list[Finding]:
     if source.hook_secret is None:
         return []
     try:
         source.hook_secret.read()
     except SecretMissingError as error:
         fix = "Put the secret of the forge's webhook there; until then its pushes are rejected"
-        return [warn(Area.SOURCE, "hook secret", str(error), fix, service)]
-    return [passed(Area.SOURCE, "hook secret", "is readable", service)]
+        return [about.warn("hook secret", str(error), fix)]
+    return [about.passed("hook secret", "is readable")]

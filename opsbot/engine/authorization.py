@@ -4,7 +4,7 @@ from collections.abc import Callable
 from datetime import datetime
 
 from opsbot.config import Config
-from opsbot.core.access import LEAST_RANK, Action, Actor, Rank
+from opsbot.core.access import Action, Actor, Rank
 from opsbot.core.deploy_codes import RefusalCode
 from opsbot.core.deployment import RefusalReason, Refused
 from opsbot.core.message import Message, message
@@ -17,7 +17,6 @@ class Authorization:
     """Lets in who has the rank, and writes down what was asked and what came of it."""
 
     def __init__(self, config: Config, store: Store, clock: Callable[[], datetime]) -> None:
-        """Take the ranks and the services' names from the configuration."""
         self._config = config
         self._store = store
         self._clock = clock
@@ -33,7 +32,7 @@ class Authorization:
     async def admit(self, actor: Actor, action: Action, service: str | None = None, detail: str = "") -> Refused | None:
         """RefusalReason this may not be requested, or None. A refusal is written to the audit log."""
         if not self.allows(actor, action):
-            held, needed = self._config.roles.of(actor), LEAST_RANK[action].name.lower()
+            held, needed = self._config.roles.of(actor), action.least_rank.name.lower()
             name = None if held is Rank.NONE else held.name.lower()
             words = message(RefusalCode.NO_RANK, action=str(action), needed=needed, held=name)
             return await self.refuse(actor, action, service, detail, RefusalReason.NO_RANK, words)

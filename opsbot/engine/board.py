@@ -11,7 +11,6 @@ class BoardRecords:
     """Keeps what is known of the board in each channel. It asks for no rank: only opsbot itself posts boards."""
 
     def __init__(self, store: Store, clock: Callable[[], datetime]) -> None:
-        """Take the store that keeps them."""
         self._store = store
         self._clock = clock
 

@@ -7,7 +7,7 @@ from datetime import datetime
 from opsbot.config import Config
 from opsbot.core.deployment import Deployment, Hold, Phase, Quarantine
 from opsbot.core.model import Acknowledgement, Incident, NotificationKind, Silence
-from opsbot.core.recovery import RecoveryPolicy
+from opsbot.core.recovery import RecoveryPolicy, is_to_blame
 from opsbot.store import Store, acks, channel_state, incident_repository, ledger, outbox
 
 
@@ -16,8 +16,9 @@ class Around:
     """What a card shows beside its deployment or incident.
 
     blocked: the quarantine of the deployment's commit. previous: the deployment an incident's release came with.
-    undoable: recovery would roll back to the release before, if restarts do not help. card: the message of its card.
-    beside: the revision of messages beside an incident's card, which change with its acknowledgement and its end.
+    undoable: recovery would roll back to the release before, if restarts do not help. can_roll_back: there is an
+    earlier good release. card: the message of its card. beside: the revision of messages beside an incident's card,
+    which change with its acknowledgement and its end.
     """
 
     host: str
@@ -30,6 +31,7 @@ class Around:
     thread: int | None = None
     recovery: RecoveryPolicy | None = None
     undoable: bool = False
+    can_roll_back: bool = False
     card: int | None = None
     beside: int = -1
 
@@ -60,7 +62,14 @@ class CardQueries:
             if deployment.phase is not Phase.LIVE:
                 blocked = (await read(ledger.quarantined, service)).get(deployment.commit_to or "")
         card = await read(outbox.card, NotificationKind.DEPLOYMENT, deployment.id)
-        return Around(begin.host, begin.repository, blocked, hold, card=card.message_id if card is not None else None)
+        return Around(
+            begin.host,
+            begin.repository,
+            blocked,
+            hold,
+            can_roll_back=deployment.finished and None not in await read(ledger.live_and_earlier, service),
+            card=card.message_id if card is not None else None,
+        )
 
     async def around_incident(self, incident: Incident) -> Around:
         """The context of an incident's card."""
@@ -69,6 +78,7 @@ class CardQueries:
         card = await read(outbox.card, NotificationKind.INCIDENT, number)
         message = card.message_id if card is not None else None
         thread = await read(channel_state.thread, number)
+        live, earlier = await read(ledger.live_and_earlier, incident.service)
         return Around(
             begin.host,
             begin.repository,
@@ -76,16 +86,15 @@ class CardQueries:
             acknowledged=await read(acks.acknowledgement, number),
             silence=await read(incident_repository.silence, incident.service, self._clock()),
             recovery=service.recovery if service is not None else None,
-            undoable=await self._is_undoable(incident),
+            undoable=live is not None and earlier is not None and self._is_blamed(incident, live.since),
+            can_roll_back=live is not None and earlier is not None,
             thread=thread if thread != message else None,
             card=message,
             beside=await read(outbox.beside_revision, number),
         )
 
-    async def _is_undoable(self, incident: Incident) -> bool:
-        """Whether recovery would probably roll back for this incident."""
+    def _is_blamed(self, incident: Incident, live_since: datetime) -> bool:
+        """Whether recovery would roll back for this incident, if there is an earlier release."""
         service = self._config.services.get(incident.service)
-        if service is None or not service.recovery.roll_back:
-            return False
-        live, earlier = await self._store.read(ledger.live_and_earlier, incident.service)
-        return live is not None and earlier is not None and incident.opened_at - live.since <= service.recovery.blame
+        policy = service.recovery if service is not None else None
+        return policy is not None and policy.roll_back and is_to_blame(live_since, incident.opened_at, policy)

@@ -14,7 +14,7 @@ from opsbot.core.model import Silence
 from opsbot.deploy.deployer import Deployer
 from opsbot.deploy.deployment_run import DeployFailure
 from opsbot.deploy.poll import Poller
-from opsbot.deploy.rolling_restart import SETTLE, restart_in_turn
+from opsbot.deploy.target import SETTLE, restart_in_turn
 from opsbot.engine.authorization import Authorization
 from opsbot.messages import render
 from opsbot.monitoring import ServiceMonitor

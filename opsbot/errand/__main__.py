@@ -26,10 +26,7 @@ def main(folder: str) -> int:
 
 
 def _become(job: Job) -> str:
-    """Execute the command in place of this process.
-
-    Returns the reason only on failure.
-    """
+    """Execute the command in place of this process; return the reason on failure."""
     run, directory, given = job["run"], job["directory"], job["environment"]
     assert isinstance(run, list)  # noqa: S101 - checked by `take`; for mypy
     assert isinstance(directory, str)  # noqa: S101
@@ -50,13 +47,10 @@ def _become(job: Job) -> str:
 
 
 def _own() -> dict[str, str]:
-    """Return the user's environment variables as set by systemd.
-
-    See systemd.exec(5), "Environment Variables in Spawned Processes".
+    """The user's environment variables as set by systemd, see systemd.exec(5).
 
     A home that is not writable, as with ProtectHome= and ProtectSystem=, is replaced by the unit's cache folder,
-    because
-    npm and pip need one.
+    because npm and pip need one.
     """
     own = {name: os.environ[name] for name in ("HOME", "USER", "LOGNAME", "PATH") if name in os.environ}
     cache = os.environ.get("CACHE_DIRECTORY", "").split(":")[0]

@@ -36,7 +36,6 @@ class JobError(Exception):
 
 
 def encoded(run: Sequence[str], directory: str, environment: Mapping[str, str], umask: int) -> bytes:
-    """Serialize a job."""
     job = {"run": list(run), "directory": directory, "environment": dict(environment), "umask": umask}
     return json.dumps(job).encode()
 

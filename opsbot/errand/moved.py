@@ -14,10 +14,7 @@ _PATTERNS = (
 
 
 def move_environment(folder: Path, before: Path) -> None:
-    """Rewrite the paths in a copied virtual environment.
-
-    They occur in scripts, pyvenv.cfg, .pth files and editable installs.
-    """
+    """Rewrite paths in a copied virtualenv: in scripts, .pth files, pyvenv.cfg."""
     if not (folder / "pyvenv.cfg").is_file():
         return
     # The release's path, not only the environment's: an editable install refers to the source next to it.

@@ -32,10 +32,7 @@ def opened(name: str | os.PathLike[str], folder: int | None = None, flags: int =
 
 
 def remove_own(place: str | os.PathLike[str]) -> bool:
-    """Remove a folder with its contents as far as this user may.
-
-    Returns whether it is gone.
-    """
+    """Remove a folder as far as this user may; return whether it is gone."""
     folder, name = os.path.split(place)
     with suppress(OSError), opened(folder, flags=OPEN & ~os.O_NOFOLLOW) as around:
         _remove(name, around, DEPTH_MOST)
@@ -57,10 +54,7 @@ def _remove(name: str, around: int, depth: int) -> None:
 
 
 def _unlock(name: str, around: int) -> None:
-    """Add write permission, for example to Go's module cache.
-
-    Acts on the open folder, because the name may be a link by now.
-    """
+    """Add write permission to the open folder: the name may be a link by now."""
     with suppress(OSError):
         fd = os.open(name, os.O_PATH | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC, dir_fd=around)
         try:

@@ -3,26 +3,23 @@
 import ctypes
 import errno
 import os
-import shutil
-import stat
-from collections.abc import Callable
 from contextlib import suppress
 from functools import cache
 from pathlib import Path
 
 from opsbot.core.deploy_codes import NoteCode
 from opsbot.core.message import Message, message
+from opsbot.errand.removal import remove_own
 
 NOTHING_LEFT = 1024 * 1024
 
 
 def is_full(error: OSError) -> bool:
-    """Whether this is about a disk without space."""
     return error.errno in {errno.ENOSPC, errno.EDQUOT}
 
 
 def exhausted(path: Path) -> bool:
-    """Whether the file system has next to nothing left: then what fails fails of it (git of a SIGBUS, too)."""
+    """Whether the file system is practically full, which explains any failure."""
     while not path.exists():
         path = path.parent
     figures = os.statvfs(path)
@@ -52,24 +49,12 @@ def used(folder: Path) -> int:
 
 
 def remove(folder: Path) -> bool:
-    """Remove a folder with all in it, write-protected folders too (Go's module cache); whether it is gone."""
-
-    def unlock(function: Callable[..., object], path: str, error: object) -> None:
-        del error
-        with suppress(OSError):
-            os.chmod(os.path.dirname(path), stat.S_IRWXU)  # noqa: PTH101, PTH120 - rmtree hands out strings
-            os.chmod(path, stat.S_IRWXU)  # noqa: PTH101
-            function(path)
-
-    for _ in range(3):
-        if not folder.exists():
-            return True
-        shutil.rmtree(folder, onerror=unlock)
-    return not folder.exists()
+    """Remove a folder, also write-protected contents; return whether it is gone."""
+    return remove_own(folder)
 
 
 def sync_folder(folder: Path) -> None:
-    """Have the names in a folder on the disk."""
+    """Write a folder's entries to the disk."""
     number = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
     try:
         os.fsync(number)
@@ -79,12 +64,12 @@ def sync_folder(folder: Path) -> None:
 
 @cache
 def _libc() -> ctypes.CDLL:
-    # Each creates a separate class, which only a full visit of the garbage collector takes away.
+    # Each CDLL creates a class, which only a full garbage collection frees.
     return ctypes.CDLL(None, use_errno=True)
 
 
 def sync_file_system(folder: Path) -> None:
-    """Have all of a folder's file system on the disk (syncfs(2))."""
+    """Write all data of a folder's file system to the disk (syncfs(2))."""
     number = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
     try:
         if _libc().syncfs(number) != 0:

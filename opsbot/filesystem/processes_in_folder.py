@@ -1,4 +1,4 @@
-"""Which processes work in a folder, and which were left over by an opsbot that was killed."""
+"""Which processes work in a folder, or were left over by a killed opsbot."""
 
 import os
 import signal
@@ -7,41 +7,37 @@ from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
 
+from opsbot.errand.occupied import working_in
 from opsbot.host.proc_stat import pids, variable
 from opsbot.services.processes import find
 
 MARK = "OPSBOT_PIPELINE"
-"""In the environment of every process of a deployment: the state directory of the opsbot that began it."""
+"""In the environment of every process of a deployment: the state directory of its opsbot."""
+_PATIENCE_SECONDS = 3.0
 
 
 def processes_in(folders: Sequence[Path]) -> Mapping[Path, set[int]]:
-    """The processes whose working directory is in one of these folders.
+    """The processes that work in one of these folders.
 
-    Another user's processes are not seen by an opsbot without root's rights (proc_pid_cwd(5)).
+    Those of other users are visible to root only (proc_pid_cwd(5)).
     """
     found: dict[Path, set[int]] = {folder: set() for folder in folders}
-    roots = [(os.path.realpath(folder), folder) for folder in folders]
-    for pid in set(pids()) - {os.getpid()}:
-        with suppress(OSError):
-            cwd = os.readlink(f"/proc/{pid}/cwd")  # noqa: PTH115 - fast
-            for root, folder in roots:
-                if cwd == root or cwd.startswith(root + "/"):
-                    found[folder].add(pid)
+    for pid, index in working_in([str(folder) for folder in folders]):
+        found[folders[index]].add(pid)
     return found
 
 
 def marked(mark: str, name: str = MARK) -> set[int]:
-    """The processes that carry this mark, the value of this variable, in their environment."""
     return {pid for pid in pids() if variable(pid, name) == mark} - {os.getpid()}
 
 
-def end_marked(mark: str, patience: float = 3.0, name: str = MARK) -> int:
-    """Kill what carries this mark: what an earlier opsbot left behind (a git, an install step); how many there were.
+def end_marked(mark: str, name: str = MARK) -> int:
+    """Kill the processes that an earlier opsbot marked and left; return how many.
 
-    Blocks up to `patience` seconds. Processes in uninterruptible sleep may outlive it.
+    Blocks for 3 s at most. Processes in uninterruptible sleep may outlive it.
     """
     ended: set[int] = set()
-    until = time.monotonic() + patience
+    until = time.monotonic() + _PATIENCE_SECONDS
     while left := {pid for pid in marked(mark, name) if find(pid) is not None}:
         for pid in left:
             with suppress(ProcessLookupError, PermissionError):

@@ -26,7 +26,6 @@ class Server:
     port: int = 443
 
     def __str__(self) -> str:
-        """`example.org`, with the port unless it is 443."""
         host = f"[{self.host}]" if ":" in self.host else self.host
         return host if self.port == 443 else f"{host}:{self.port}"  # noqa: PLR2004 - https
 

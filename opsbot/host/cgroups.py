@@ -1,84 +1,59 @@
-"""Resource use of a service's control groups.
+"""Resource use of control groups, from the unified hierarchy.
 
-Uses the unified hierarchy (Control Group v2 in the kernel's documentation, "Interface Files"): cpu.stat always exists,
-memory.current and pids.current if those controllers are enabled for the group. Missing values (older hierarchy,
-container) are None. Reads files in /sys; call it in a thread.
+Source: Control Group v2 in the kernel's documentation, "Interface Files". cpu.stat always exists, memory.current and
+pids.current if those controllers are enabled for the group. What the host does not report (older hierarchy, container)
+is None. Reads files in /sys; call it in a thread.
 """
 
-import threading
-import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 ROOT = Path("/sys/fs/cgroup")
-_GROUPS_AT_MOST = 256
+_RECLAIMABLE = frozenset({"active_file", "inactive_file", "slab_reclaimable"})
 
 
 @dataclass(frozen=True, slots=True)
 class CgroupFigures:
-    """Sum of several control groups at one moment.
+    """Sum of several control groups.
 
-    None if the host does not report a value.
-
-    cpu: percent of one core since the previous measurement. cpu_seconds: used since their creation. memory: bytes,
-    including page cache. tasks: processes and threads.
+    cpu_seconds: used since their creation. memory: bytes, including page cache. tasks: processes and threads.
     """
 
-    cpu: float | None
     cpu_seconds: float | None
     memory: int | None
     tasks: int | None
 
 
-class CgroupMeter:
-    """Measures control groups; CPU use is relative to the previous measurement."""
+def cgroup_figures(groups: Sequence[str], root: Path = ROOT) -> CgroupFigures:
+    """Measure these groups; a figure that one of them lacks is None.
 
-    def __init__(self, root: Path = ROOT) -> None:
-        """root: mount point of the hierarchy."""
-        self._root = root
-        self._lock = threading.Lock()
-        self._last: dict[tuple[str, ...], tuple[float, float]] = {}
-
-    def figures(self, groups: Sequence[str]) -> CgroupFigures:
-        """Measure these groups. Thread-safe."""
-        folders = [self._root / group.lstrip("/") for group in groups]
-        used = _total([_cpu_seconds(folder) for folder in folders])
-        memory = _total([_number(folder / "memory.current") for folder in folders])
-        tasks = _total([_number(folder / "pids.current") for folder in folders])
-        return CgroupFigures(
-            cpu=None if used is None else self._since(tuple(groups), used, time.monotonic()),
-            cpu_seconds=used,
-            memory=None if memory is None else int(memory),
-            tasks=None if tasks is None else int(tasks),
-        )
-
-    def _since(self, groups: tuple[str, ...], used: float, now: float) -> float:
-        with self._lock:
-            if len(self._last) >= _GROUPS_AT_MOST:
-                self._last.clear()
-            before, at = self._last.get(groups, (used, now))
-            self._last[groups] = (used, now)
-        # A restarted unit has a new group that counts from zero.
-        spent = used if used < before else used - before
-        return 100 * spent / (now - at) if now > at else 0.0
+    root: mount point of the hierarchy.
+    """
+    folders = [root / group.lstrip("/") for group in groups]
+    micros = _total(folders, "cpu.stat", lambda text: int(text.split("usage_usec ", 1)[1].split()[0]))
+    memory, tasks = _total(folders, "memory.current"), _total(folders, "pids.current")
+    return CgroupFigures(None if micros is None else micros / 1e6, memory, tasks)
 
 
-def _total(values: Sequence[float | None]) -> float | None:
-    known = [value for value in values if value is not None]
-    return sum(known) if values and len(known) == len(values) else None
+def retained_memory(groups: Sequence[str], root: Path = ROOT) -> int | None:
+    """The bytes of these groups that the kernel cannot reclaim, or None.
+
+    memory.current includes the page cache: for a service that writes a log it grows, without a leak, until the host has
+    no memory left.
+    """
+    folders = [root / group.lstrip("/") for group in groups]
+    current, reclaimable = _total(folders, "memory.current"), _total(folders, "memory.stat", _reclaimable)
+    return None if current is None or reclaimable is None else max(0, current - reclaimable)
 
 
-def _cpu_seconds(folder: Path) -> float | None:
+def _reclaimable(memory_stat: str) -> int:
+    rows = (line.split() for line in memory_stat.splitlines())
+    return sum(int(row[1]) for row in rows if row[0] in _RECLAIMABLE)
+
+
+def _total(folders: Sequence[Path], name: str, number: Callable[[str], int] = int) -> int | None:
     try:
-        lines = (folder / "cpu.stat").read_text().splitlines()
-        return next(int(line.split()[1]) / 1e6 for line in lines if line.startswith("usage_usec "))
-    except (OSError, ValueError, IndexError, StopIteration):
-        return None
-
-
-def _number(file: Path) -> float | None:
-    try:
-        return int(file.read_text())
-    except (OSError, ValueError):
+        return sum(number((folder / name).read_text()) for folder in folders) if folders else None
+    except (OSError, ValueError, IndexError):
         return None

@@ -15,11 +15,9 @@ class ClockSkew:
     """The last measured skew."""
 
     def __init__(self) -> None:
-        """Start without a measurement."""
         self._seen: tuple[datetime, float] | None = None
 
     def record(self, sent: datetime, received: datetime, date: str) -> None:
-        """Evaluate a response with this `Date`; an invalid date is ignored."""
         try:
             theirs = parsedate_to_datetime(date)
         except ValueError:

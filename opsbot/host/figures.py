@@ -26,12 +26,9 @@ class Disk:
 
 @dataclass(frozen=True, slots=True)
 class HostFigures:
-    """The host at one moment.
+    """The host at one moment. Sizes are bytes; None if not reported.
 
-    Sizes are bytes; None if this host does not report a value.
-
-    cpu: percent of all cores since the previous measurement. load: load average over 1, 5 and 15 minutes. uptime: in
-    seconds.
+    cpu: percent of all cores since the previous measurement. load: over 1, 5 and 15 minutes. uptime: in seconds.
     """
 
     cpu: float | None
@@ -53,10 +50,7 @@ def booted_at() -> datetime:
 
 
 def host_figures(paths: Sequence[Path] = ()) -> HostFigures:
-    """Measure the host.
-
-    `paths`: their file systems become `disks`, each once; missing paths are skipped.
-    """
+    """Measure the host; the existing ones of these paths become `disks`, each once."""
     used, total, available = _memory()
     swap_used, swap_total = _swap()
     uptime = time.clock_gettime(time.CLOCK_BOOTTIME)
@@ -85,7 +79,6 @@ def _cpu() -> float | None:
 
 
 def _memory() -> tuple[int | None, int | None, int | None]:
-    """Used, total and available."""
     import psutil  # noqa: PLC0415 - likewise
 
     try:

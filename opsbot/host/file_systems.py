@@ -14,9 +14,8 @@ from pathlib import Path
 class FileSystem:
     """One file system.
 
-    total, used, free: bytes; space reserved for root counts as used.
-
-    inodes: total number; 0 if they are created on demand (btrfs, some network file systems).
+    total, used, free: bytes; space reserved for root counts as used. inodes: total number; 0 if they are created on
+    demand (btrfs, some network file systems).
     """
 
     path: Path
@@ -29,12 +28,10 @@ class FileSystem:
 
     @property
     def percent(self) -> float:
-        """Usage in percent as df(1) computes it."""
         return 100 * self.used / self.total if self.total else 0.0
 
     @property
     def inodes_percent(self) -> float:
-        """Usage of inodes in percent."""
         return 100 * self.inodes_used / self.inodes if self.inodes else 0.0
 
 

@@ -11,6 +11,10 @@ from dataclasses import dataclass
 from pathlib import Path
 
 PROC = Path("/proc")
+_MAXERROR = 24
+"""Offset in struct timex: after an int (padded) and two 8-byte longs (adjtimex(2))."""
+_TIMEX_BYTES = 512
+"""Larger than the structure."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -21,13 +25,11 @@ class Times:
     stolen: int
 
     def stolen_since(self, before: "Times") -> float | None:
-        """Return the percentage of stolen time since then."""
         passed = self.total - before.total
         return 100 * (self.stolen - before.stolen) / passed if passed > 0 else None
 
 
 def times(proc: Path = PROC) -> Times | None:
-    """Read the CPU times of all cores."""
     with suppress(OSError, ValueError, IndexError):
         ticks = [int(each) for each in (proc / "stat").read_text().split("\n", 1)[0].split()[1:9]]
         return Times(sum(ticks), ticks[7])
@@ -46,10 +48,7 @@ def memory_pressure(proc: Path = PROC) -> float | None:
 
 
 def files(proc: Path = PROC) -> tuple[int, int] | None:
-    """Return the host's open files and their limit (proc_sys_fs(5), file-nr).
-
-    None without a limit.
-    """
+    """Return the host's open files and their limit, if any (proc_sys_fs(5), file-nr)."""
     with suppress(OSError, ValueError):
         opened, _, most = map(int, (proc / "sys/fs/file-nr").read_text().split())
         return (opened, most) if most < 1 << 40 else None
@@ -57,17 +56,10 @@ def files(proc: Path = PROC) -> tuple[int, int] | None:
 
 
 def own_files() -> tuple[int, int] | None:
-    """Return this process's open files and their limit."""
     with suppress(OSError):
         most, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
         return len(os.listdir("/proc/self/fd")), most  # noqa: PTH208 - names, to be counted
     return None
-
-
-_MAXERROR = 24
-"""Offset in struct timex: after an int (padded) and two 8-byte longs (adjtimex(2))."""
-_TIMEX_BYTES = 512
-"""Larger than the structure."""
 
 
 def clock_error() -> float | None:

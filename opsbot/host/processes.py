@@ -11,25 +11,17 @@ from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
+from pathlib import Path
 
-from opsbot.host.cgroups import CgroupMeter
-from opsbot.host.proc_stat import (
-    DEAD,
-    PARENT,
-    RESIDENT,
-    STARTED,
-    STATE,
-    SYSTEM_TIME,
-    THREADS,
-    USER_TIME,
-    pids,
-    stat_of,
-)
+from opsbot.host import proc_stat
+from opsbot.host.cgroups import ROOT, cgroup_figures
+from opsbot.host.proc_stat import DEAD, PARENT, RESIDENT, STARTED, STATE, SYSTEM_TIME, THREADS, USER_TIME
 
 _FRESH = 0.5
 """Seconds for which one reading of all processes is shared by all callers."""
 _TICKS = os.sysconf("SC_CLK_TCK")
 _PAGE = os.sysconf("SC_PAGE_SIZE")
+_CGROUPS_REMEMBERED = 256
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,12 +55,13 @@ class _Process:
     memory: int
 
 
-class ProcessMeter:
-    """Measures processes and remembers each previous measurement to compute CPU use."""
+class ServiceMeter:
+    """Measures services; CPU use is since the last measurement. Thread-safe; blocks."""
 
-    def __init__(self, fresh: float = _FRESH) -> None:
-        """fresh: seconds for which one reading is shared."""
+    def __init__(self, fresh: float = _FRESH, cgroups: Path = ROOT) -> None:
+        """fresh: seconds to share one reading. cgroups: mount point of their hierarchy."""
         self._fresh = fresh
+        self._cgroups = cgroups
         self._lock = threading.Lock()
         self._at = 0.0
         self._processes: Mapping[int, _Process] = {}
@@ -76,20 +69,50 @@ class ProcessMeter:
         self._found: dict[int, ProcessFigures | None] = {}
         """Results computed from the last reading, shared by callers until the next."""
         self._last: dict[int, tuple[float, _Process]] = {}
+        self._last_of_cgroups: dict[tuple[str, ...], tuple[float, float]] = {}
+        """By groups: the time, and the CPU seconds used until then."""
 
-    def figures(self, pid: int) -> ProcessFigures | None:
-        """Measure a process and its children; None if it is gone or a zombie.
+    def figures(self, pid: int | None, groups: Sequence[str], started_at: datetime | None) -> ProcessFigures | None:
+        """Measure a service with this main process; its control groups take precedence.
 
-        Thread-safe.
+        None without a process, when it is gone or a zombie, or when it is invisible and has no control group that
+        reports resource use.
         """
+        if pid is None:
+            return None
         with self._lock:
             if time.monotonic() - self._at > self._fresh or pid not in self._processes:
                 self._read()
             if pid not in self._found:
-                self._found[pid] = self._figures(pid)
-            return self._found[pid]
+                self._found[pid] = self._of_process(pid)
+            main = self._found[pid]
+            return self._of_cgroups(main, groups, started_at) if groups else main
 
-    def _figures(self, pid: int) -> ProcessFigures | None:
+    def _of_cgroups(
+        self, main: ProcessFigures | None, groups: Sequence[str], started_at: datetime | None
+    ) -> ProcessFigures | None:
+        used = cgroup_figures(groups, self._cgroups)
+        if main is None:
+            # A hardened opsbot cannot see other users' processes (ProtectProc=invisible), but their control groups.
+            if used.cpu_seconds is None or used.memory is None or started_at is None:
+                return None
+            main = ProcessFigures(0.0, 0, None, None, started_at, 0)
+        if used.cpu_seconds is not None:
+            main = replace(main, cpu=self._cgroup_cpu(tuple(groups), used.cpu_seconds), cpu_seconds=used.cpu_seconds)
+        return replace(main, memory=main.memory if used.memory is None else used.memory, tasks=used.tasks)
+
+    def _cgroup_cpu(self, groups: tuple[str, ...], used: float) -> float:
+        """Return the percentage of one core since the previous measurement, else 0.0."""
+        now = time.monotonic()
+        if len(self._last_of_cgroups) >= _CGROUPS_REMEMBERED:
+            self._last_of_cgroups.clear()
+        at, before = self._last_of_cgroups.get(groups, (now, used))
+        self._last_of_cgroups[groups] = now, used
+        # A restarted unit has a new group that counts from zero.
+        spent = used if used < before else used - before
+        return 100 * spent / (now - at) if now > at else 0.0
+
+    def _of_process(self, pid: int) -> ProcessFigures | None:
         main = self._processes.get(pid)
         if main is None or main.gone:
             return None
@@ -97,7 +120,7 @@ class ProcessMeter:
         for each in pids:  # grows during iteration to include descendants
             pids += self._children.get(each, ())
         return ProcessFigures(
-            cpu=sum(map(self._since_last, pids)),
+            cpu=sum(map(self._process_cpu, pids)),
             memory=sum(self._processes[each].memory for each in pids),
             threads=main.threads,
             fds=_fds(pid),
@@ -108,7 +131,7 @@ class ProcessMeter:
             cpu_seconds=main.cpu,
         )
 
-    def _since_last(self, pid: int) -> float:
+    def _process_cpu(self, pid: int) -> float:
         """Return the percentage of one core since the previous measurement, else 0.0."""
         process = self._processes[pid]
         at, before = self._last.get(pid, (self._at, process))
@@ -120,9 +143,9 @@ class ProcessMeter:
     def _read(self) -> None:
         processes: dict[int, _Process] = {}
         children: dict[int, list[int]] = {}
-        for pid in pids():
+        for pid in proc_stat.pids():
             with suppress(OSError, ValueError, IndexError):
-                stat = stat_of(pid)
+                stat = proc_stat.stat_of(pid)
                 processes[pid] = _Process(
                     gone=stat[STATE] in DEAD,
                     cpu=(int(stat[USER_TIME]) + int(stat[SYSTEM_TIME])) / _TICKS,
@@ -140,37 +163,3 @@ def _fds(pid: int) -> int | None:
         return len(os.listdir(f"/proc/{pid}/fd"))  # noqa: PTH208 - only the number
     except OSError:
         return None
-
-
-class ServiceMeter:
-    """Measures services: their control groups, and their main process for what these do not tell."""
-
-    def __init__(self, processes: ProcessMeter | None = None, groups: CgroupMeter | None = None) -> None:
-        """Take the meters; new ones where none are given."""
-        self._processes = processes or ProcessMeter()
-        self._groups = groups or CgroupMeter()
-
-    def figures(self, pid: int | None, groups: Sequence[str], started_at: datetime | None) -> ProcessFigures | None:
-        """The figures of a service with this main process; blocks, and any thread may ask.
-
-        None without a process, when it is gone, or when it may not be seen and has no control group that tells what
-        it uses.
-        """
-        if pid is None:
-            return None
-        main = self._processes.figures(pid)
-        if not groups:
-            return main
-        found = self._groups.figures(groups)
-        if main is None:
-            # A hardened opsbot may not see other users' processes (ProtectProc=invisible); their control groups it may.
-            if found.cpu is None or found.memory is None or started_at is None:
-                return None
-            main = ProcessFigures(0.0, 0, None, None, started_at, 0)
-        return replace(
-            main,
-            cpu=main.cpu if found.cpu is None else found.cpu,
-            cpu_seconds=main.cpu_seconds if found.cpu_seconds is None else found.cpu_seconds,
-            memory=main.memory if found.memory is None else found.memory,
-            tasks=found.tasks,
-        )

@@ -17,10 +17,7 @@ SECONDS_AT_MOST = 5.0
 
 @dataclass(frozen=True, slots=True)
 class User:
-    """A user of bytes.
-
-    whole: everything was counted; otherwise `size` is a lower bound.
-    """
+    """A user of bytes. whole: everything was counted; else `size` is a lower bound."""
 
     name: str
     size: int
@@ -28,10 +25,7 @@ class User:
 
 
 def largest_processes(most: int = 5) -> list[User]:
-    """Return the processes that use most memory, by name and pid.
-
-    Command lines may contain secrets.
-    """
+    """Return the processes that use most memory; command lines may contain secrets."""
     found = []
     for process in psutil.process_iter(["name", "memory_info"]):
         memory = process.info["memory_info"]
@@ -53,10 +47,7 @@ def fullest(folders: Iterable[Path], device: int, most: int = 5) -> list[User]:
 
 
 def _size(folder: Path, device: int, most: int, until: float) -> tuple[int, int, bool]:
-    """Return the bytes on disk, the number of files read, and whether all were read.
-
-    Hard links count once.
-    """
+    """Return bytes, number of files, and whether all were read; hard links count once."""
     total, count, seen, waiting, whole = 0, 0, set[int](), [str(folder)], True
     while waiting:
         try:

@@ -14,7 +14,6 @@ HANGUP = "/bin/kill -HUP $MAINPID"
 
 
 def system_unit(config: Config, facts: InstallFacts) -> str:
-    """Render opsbot.service for the system's systemd."""
     written = list(map(optional, needs.written(config)))
     state = config.state.directory
     within = state.is_relative_to(STATES) and state != STATES
@@ -54,7 +53,6 @@ _WITH_CHILDREN: dict[str, Sequence[str]] = {
 
 
 def user_unit(config: Config, facts: InstallFacts) -> str:
-    """Render opsbot.service for a user's systemd instance."""
     folder = facts.config.parent
     values: dict[str, Sequence[str]] = {
         "ExecStart": [_command("run", facts)],

@@ -8,6 +8,7 @@ import stat
 import subprocess
 import sys
 from collections.abc import Iterable, Mapping
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -21,10 +22,7 @@ _RULES_SINCE = 106
 
 @dataclass(frozen=True, slots=True)
 class Unit:
-    """A unit as systemd has loaded it.
-
-    `found` is False if systemd has no unit of that name.
-    """
+    """A unit as systemd has loaded it."""
 
     name: str
     found: bool = False
@@ -50,7 +48,6 @@ class Polkit:
 
     @property
     def takes_rules(self) -> bool:
-        """Whether this version reads JavaScript rules from rules.d."""
         if self.version is None:
             return self.present
         parts = [int(part) for part in re.findall(r"\d+", self.version)]
@@ -84,10 +81,7 @@ class InstallFacts:
 
 
 def gather(config: Config, user: str) -> InstallFacts:
-    """Query the host.
-
-    `user` is the user that opsbot will run as; unused in user scope. Blocks briefly.
-    """
+    """Query the host. user: whom opsbot will run as; unused in user scope."""
     python = Path(sys.executable)
     program = python.parent / "opsbot"
     system = config.systemd.scope is Scope.SYSTEM
@@ -132,7 +126,6 @@ def output(*command: str) -> str | None:
 
 
 def polkit() -> Polkit:
-    """Detect polkit on this host."""
     said = output("pkaction", "--version")
     found = re.search(r"version (\d+(?:\.\d+)?)", said or "")
     present = found is not None or any(Path(path).exists() for path in _POLKITDS)
@@ -171,23 +164,19 @@ def _unit(name: str) -> Unit:
 
 def user_name(user: str) -> str | None:
     """Resolve a user name or number to the name; None if there is no such user."""
-    try:
+    with suppress(KeyError):
         return (pwd.getpwuid(int(user)) if user.isdecimal() else pwd.getpwnam(user)).pw_name
-    except KeyError:
-        return None
+    return None
 
 
 def group_name(group: str) -> str | None:
     """Resolve a group name or number to the name; None if there is no such group."""
-    try:
+    with suppress(KeyError):
         return (grp.getgrgid(int(group)) if group.isdecimal() else grp.getgrnam(group)).gr_name
-    except KeyError:
-        return None
+    return None
 
 
 def primary_group(user: str) -> str | None:
-    """Return the name of a user's primary group."""
-    try:
+    with suppress(KeyError):
         return grp.getgrgid(pwd.getpwnam(user).pw_gid).gr_name
-    except KeyError:
-        return None
+    return None

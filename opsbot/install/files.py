@@ -30,7 +30,6 @@ class Wanted:
 
     @property
     def whole(self) -> str:
-        """The text including the marker line."""
         sign = "//" if self.path.suffix == ".rules" else "#"
         return f"{sign} Written by opsbot install from {self.source} [{_digest(self.text)}]\n{self.text}"
 
@@ -59,7 +58,6 @@ class FileChange:
     after: str
 
     def diff(self) -> Iterator[str]:
-        """Yield a unified diff, line by line."""
         before, after = self.before.splitlines(), self.after.splitlines()
         name = str(self.path)
         old, new = (name if self.before else "/dev/null"), (name if self.after else "/dev/null")
@@ -77,14 +75,7 @@ def written_by_install(text: str) -> bool | None:
     return None if match is None else match["digest"] == _digest(rest)
 
 
-def source_of(text: str) -> str:
-    """Return the configuration path named in the marker; "" without a marker."""
-    match = _MARK.fullmatch(text.partition("\n")[0])
-    return "" if match is None else match["source"]
-
-
 def compared(wanted: Wanted) -> FileChange:
-    """Compare one wanted file with the one on disk."""
     before = _read(wanted.path)
     if before is None:
         return FileChange(wanted.path, FileState.NEW, "", wanted.whole)
@@ -121,11 +112,7 @@ def _mode(path: Path) -> int:
 
 
 def carry_out(change: FileChange) -> None:
-    """Write or remove the file.
-
-    Raises:
-        OSError: the file cannot be written or removed.
-    """
+    """Write or remove the file. Raises OSError if that fails."""
     if not change.after:
         change.path.unlink(missing_ok=True)
         return

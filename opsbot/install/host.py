@@ -44,10 +44,8 @@ def _run(*command: str) -> None:
 def take_note(scope: Scope, *, units: bool, new_rules: bool) -> None:
     """Create users and folders from the installed files and reload systemd's units.
 
-    Args:
-        scope: which systemd instance.
-        units: whether a unit file was written or removed.
-        new_rules: whether polkit's rules folder was just created; polkit watches only folders present at its start.
+    units: whether a unit file was written or removed. new_rules: whether polkit's rules folder was just created; polkit
+    watches only folders present at its start.
 
     Raises:
         HostError: a command failed.
@@ -66,20 +64,15 @@ def _systemctl(scope: Scope) -> list[str]:
 
 
 def lacks_rules_folder() -> bool:
-    """Whether polkit's rules folder does not exist yet."""
     return not RULE.parent.is_dir()
 
 
 def is_active(scope: Scope) -> bool:
-    """Whether opsbot.service is active."""
     return output(*_systemctl(scope), "is-active", "--quiet", DAEMON.name) is not None
 
 
 def answers(scope: Scope) -> bool:
-    """Whether systemd answers.
-
-    A user instance does not answer from `su` or `sudo -u`, which open no session.
-    """
+    """Whether systemd answers; a user instance does not from `su` or `sudo -u`."""
     return output(*_systemctl(scope), "show", "-p", "Version") is not None
 
 
@@ -89,11 +82,7 @@ def lingers(user: str) -> bool:
 
 
 def stop(scope: Scope, going: list[FileChange]) -> None:
-    """Disable and stop opsbot and stop its job units. Services keep running.
-
-    Raises:
-        HostError: a systemctl command failed.
-    """
+    """Disable and stop opsbot and its job units, not services. Raises HostError."""
     names = [change.path.name for change in going if change.path.suffix == ".service"]
     job_units = [name for name in names if name != DAEMON.name]
     if DAEMON.name in names:
@@ -103,11 +92,7 @@ def stop(scope: Scope, going: list[FileChange]) -> None:
 
 
 def reload(scope: Scope, gone: list[FileChange]) -> None:
-    """Reload systemd after units were removed.
-
-    Raises:
-        HostError: systemctl daemon-reload failed.
-    """
+    """Reload systemd after units were removed. Raises HostError if that fails."""
     names = [change.path.name for change in gone if change.path.suffix == ".service"]
     _run(*_systemctl(scope), "daemon-reload")
     for name in names:
@@ -146,10 +131,7 @@ def remembered(state: Path | None, scope: Scope) -> tuple[Path | None, str]:
 
 
 def purge(state: Path | None, user: str, scope: Scope = Scope.SYSTEM) -> tuple[list[str], list[str]]:
-    """Remove opsbot's state and its user.
-
-    Returns what was removed and what was kept, with the reason.
-    """
+    """Remove opsbot's state and its user; return the removed and the kept."""
     gone: list[str] = []
     left: list[str] = []
     caches = sorted(_CACHES.glob(f"{STEP}*")) if scope is Scope.SYSTEM else []  # CacheDirectory= of the job units

@@ -11,7 +11,6 @@ from opsbot.install.texts import opening, quote
 
 
 def sysusers(config: Config, facts: InstallFacts, service_users: list[ServiceUser]) -> str:
-    """Render opsbot's user and its group memberships."""
     user = facts.user
     lines = [f'u {user} - "opsbot, which deploys and watches services" {quote(config.state.directory)}']
     lines.append(f"m {user} systemd-journal")
@@ -21,7 +20,6 @@ def sysusers(config: Config, facts: InstallFacts, service_users: list[ServiceUse
 
 
 def tmpfiles(config: Config, facts: InstallFacts, service_users: list[ServiceUser]) -> str:
-    """Render the folders with their owners and modes."""
     user = facts.user
     lines = [f"d {SETTINGS} 0750 root {facts.group} -"]
     if facts.config.is_relative_to(SETTINGS):

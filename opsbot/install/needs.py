@@ -19,13 +19,11 @@ def secrets(config: Config) -> Iterator[Secret]:
 
 
 def credentials(config: Config) -> list[str]:
-    """List the names that opsbot reads from systemd's credentials."""
     names = [str(each.file) for each in secrets(config) if each.file is not None and not each.file.is_absolute()]
     return list(dict.fromkeys(names))
 
 
 def variables(config: Config) -> list[str]:
-    """List the environment variables that hold a secret."""
     return list(dict.fromkeys(each.env for each in secrets(config) if each.env is not None))
 
 
@@ -37,12 +35,10 @@ def secret_files(config: Config) -> list[Path]:
 
 
 def supervised(config: Config) -> list[Service]:
-    """The services that opsbot itself starts, as its children."""
     return [each for each in config.services.values() if each.manager.capabilities.runs_children]
 
 
 def with_units(config: Config) -> list[Service]:
-    """The services that systemd starts."""
     return [each for each in config.services.values() if each.manager.capabilities.has_units]
 
 

@@ -27,10 +27,7 @@ _EXAMPLE = "voice-meeting-bot.service"
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """The files to install.
-
-    Any `refusals` prevent writing; `warnings` are shown to the admin.
-    """
+    """The files to install. Any `refusals` prevent writing."""
 
     scope: Scope
     files: tuple[Wanted, ...] = ()
@@ -44,7 +41,6 @@ class Plan:
 
 
 def plan(config: Config, facts: InstallFacts) -> Plan:
-    """Build the plan for the configured systemd scope."""
     return _of_user(config, facts) if config.systemd.scope is Scope.USER else _of_system(config, facts)
 
 
@@ -74,7 +70,6 @@ def _wanted(files: dict[Path, str], facts: InstallFacts) -> tuple[Wanted, ...]:
 
 
 def job_units(service_user: ServiceUser) -> tuple[str, str]:
-    """Name the units that run a service's install steps and its command checks."""
     name = service_user.service.name
     return f"{STEP}{name}.service", f"{CHECK}{name}.service"
 

@@ -13,9 +13,8 @@ AGAIN = "then run `opsbot install` again"
 class ServiceUser:
     """A service whose folders opsbot manages.
 
-    `group` gets read access to them; "" grants it to everybody.
-
-    `user` runs the install steps and command checks; "" if there is no suitable user, so that none can run.
+    group: gets read access to them; "" grants it to everybody. user: runs the install steps and command checks; "" if
+    there is no suitable user, so that none can run.
     """
 
     service: Service

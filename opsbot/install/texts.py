@@ -24,7 +24,6 @@ def folder() -> Path:
 
 
 def text(name: str) -> str:
-    """Read a template by name."""
     return (folder() / name).read_text()
 
 
@@ -35,11 +34,9 @@ def opening(name: str) -> str:
 
 
 def with_keys(unit: str, values: Mapping[str, Sequence[str]]) -> str:
-    """Replace keys of a unit file.
+    """Replace keys of a unit file, one line per value at the first one's position.
 
-    All lines of a key become one line per value at the first one's position.
-
-    With no values the lines are removed together with the comment directly above them.
+    Without values the lines are removed together with the comment directly above them.
 
     Raises:
         KeyError: the unit file has no such key.
@@ -93,7 +90,6 @@ def quote(value: object) -> str:
 
 
 def quote_all(values: Iterable[object]) -> str:
-    """Quote several values, separated by spaces."""
     return " ".join(map(quote, values))
 
 

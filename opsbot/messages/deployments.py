@@ -31,7 +31,12 @@ _STATUS = {
 
 def deployment_status(deployment: Deployment) -> str:
     """A deployment's status in a word or two; "live" is the one whose release is live now."""
-    return "live" if deployment.is_live else _STATUS.get(deployment.phase, str(deployment.phase))
+    return "live" if deployment.is_live else phase_status(deployment.phase)
+
+
+def phase_status(phase: Phase) -> str:
+    """What a phase is called where it is the status of a deployment that may not be the live one."""
+    return _STATUS.get(phase, str(phase))
 
 
 def _part(params: Mapping[str, Param]) -> str:

@@ -2,15 +2,18 @@
 
 from collections.abc import Mapping
 
+from opsbot.core.deployment import Phase
 from opsbot.core.incident import (
-    AccountCode,
     EscalationReason,
     IncidentCause,
     IncidentEventKind,
     Resolution,
+    RollbackReason,
+    ServiceNotice,
     SkipReason,
 )
 from opsbot.core.message import Message, Param
+from opsbot.messages.deployments import phase_status
 from opsbot.messages.text import Text
 
 _KINDS = {"http": "HTTP", "tcp": "TCP"}
@@ -116,15 +119,29 @@ def _crash_loop(params: Mapping[str, Param]) -> str:
     return "{count} {count:plural|crash|crashes}" + own + " within {within}"
 
 
-_DEPLOYMENT = "{kind} {deployment} ended: {phase}"
-
-
 def _deployment_ended(params: Mapping[str, Param]) -> str:
-    return _DEPLOYMENT if params.get("kind") else "deployment {deployment} ended: {phase}"
+    phase = params.get("phase")
+    ended = phase_status(Phase(phase)) if isinstance(phase, str) and phase in set(Phase) else "{phase}"
+    return ("{kind}" if params.get("kind") else "deployment") + " {deployment} ended: " + ended
 
 
 def _restarted(params: Mapping[str, Param]) -> str:
     return "opsbot restarted {units}" if params.get("units") else "restarted by opsbot"
+
+
+def _stopped(params: Mapping[str, Param]) -> str:
+    unit = "{unit} of " if params.get("unit") else ""
+    return unit + "{service} was stopped by hand. It is left alone until somebody starts it."
+
+
+def _logins(params: Mapping[str, Param]) -> str:
+    own = ", {by_manager} of them by the service manager itself" if params.get("by_manager") else ""
+    next_step = "Somebody has to look at it now." if params.get("spent") else "Find out why it dies."
+    return (
+        f"systemd starts {{service}} again and again: {{starts}} starts in 24 hours{own}; Discord allows {{limit}} "
+        "logins, then it resets the bot's token. opsbot cannot slow that down: RestartSec= and RestartSteps= of "
+        f"{{units}} can. {next_step}"
+    )
 
 
 TEXTS: Mapping[str, Text] = {
@@ -178,8 +195,6 @@ TEXTS: Mapping[str, Text] = {
     IncidentEventKind.THREAD_REPLACED: "the thread before this one was deleted; the timeline continues here",
     IncidentEventKind.NOTE: "{text}",
     IncidentEventKind.LEGACY: "{text}",
-    AccountCode.INCIDENT_OPENED: "incident {incident} of {service}: {about}",
-    AccountCode.INCIDENT_ENDED: "incident {incident} of {service} ended: {about}",
     SkipReason.BEING_STOPPED: "somebody is stopping it",
     SkipReason.MANAGER_ACTS: "its manager is starting or stopping it",
     EscalationReason.NOT_HELPED: _not_helped,
@@ -189,6 +204,9 @@ TEXTS: Mapping[str, Text] = {
     EscalationReason.CRASH_LOOP: _crash_loop,
     EscalationReason.CANNOT_START: "{why}",
     EscalationReason.INHIBITED: "{why}",
+    RollbackReason.INCIDENT: "incident {incident} began with this release",
+    ServiceNotice.STOPPED: _stopped,
+    ServiceNotice.LOGINS: _logins,
     Resolution.RESTARTED: _restarted,
     Resolution.STARTED_BY_MANAGER: "started again by its manager (pid {pid})",
     Resolution.STARTED_OUTSIDE: "started from outside opsbot (pid {pid})",

@@ -20,11 +20,6 @@ def _of(template: str) -> Text:
     return chosen
 
 
-def _failed_checks(params: Mapping[str, Param]) -> str:
-    left = "; not restarted: {left}" if params.get("left") else ""
-    return f"{{unit}} is not healthy after its restart: {{why}}{left}"
-
-
 _WHERE = "see `journalctl -u` of it, and check that this version's `opsbot install` wrote the unit"
 
 TEXTS: Mapping[str, Text] = {
@@ -32,7 +27,6 @@ TEXTS: Mapping[str, Text] = {
     ManagerCode.UNKNOWN_PART: "{service} has no unit {part}; its units: {parts}",
     ManagerCode.NO_PARTS: "{service} is one process and has no unit {part}",
     ManagerCode.DIRECTORY_UNUSABLE: "{directory} cannot be used: {reason}",
-    ManagerCode.UNIT_FAILED_CHECKS: _failed_checks,
     ManagerCode.SUPERVISED_ELSEWHERE: "another opsbot (pid {pid}) supervises from {directory}",
     ManagerCode.NO_RELEASE: "there is no live release at {path}: deploy one first",
     ManagerCode.NO_WORKING_DIRECTORY: "its working directory {directory} does not exist",
@@ -130,5 +124,4 @@ TEXTS: Mapping[str, Text] = {
     ManagerCode.JOURNALCTL_NOT_STARTED: "journalctl cannot be started: {reason}. Is systemd installed, and on PATH?",
     ManagerCode.JOURNALCTL_FAILED: "journalctl failed: {reason}",
     ManagerCode.JOURNALCTL_ENDS: "journalctl ended unexpectedly again and again",
-    ManagerCode.READING_CANCELED: "the reading was canceled",
 }

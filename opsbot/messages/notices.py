@@ -7,16 +7,6 @@ from opsbot.core.notices import NoticeCode
 from opsbot.messages.text import Text
 
 
-def _logins_burnt(params: Mapping[str, Param]) -> str:
-    own = ", {by_manager} of them by the service manager itself" if params.get("by_manager") else ""
-    now = "Somebody has to look at it now." if params.get("is_spent") else "Find out why it dies."
-    return (
-        f"systemd starts {{service}} again and again: {{starts}} starts in 24 hours{own}; Discord allows {{limit}} "
-        "logins, then it resets the bot's token. opsbot cannot slow that down: RestartSec= and RestartSteps= of "
-        f"{{units}} can. {now}"
-    )
-
-
 def _leak_since_start(params: Mapping[str, Param]) -> str:
     live = " (deployment {deployment} is live)" if params.get("deployment") is not None else ""
     return ("long after its start" if params.get("is_late") else "since its start") + live
@@ -52,11 +42,6 @@ def _window_over(params: Mapping[str, Param]) -> str:
 _CUT_SHORT = "was killed or crashed, or the host went down"
 
 TEXTS: Mapping[str, Text] = {
-    NoticeCode.STOPPED_BY_HAND: lambda params: (
-        ("{unit} of " if params.get("unit") else "")
-        + "{service} was stopped by hand. It is left alone until somebody starts it."
-    ),
-    NoticeCode.LOGINS_BURNT: _logins_burnt,
     NoticeCode.LEAK: (
         "{service} grows like a leak: {rate:bytes} an hour for {seen}, in a straight line, from {before:bytes} to "
         "{level:bytes}, {origin}. At this rate it reaches {limited_by} ({limit:bytes}) {ahead}. opsbot does nothing "

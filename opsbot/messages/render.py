@@ -9,6 +9,7 @@ colon says more:
     {size:bytes}                      a number of bytes as "512 MiB"
     {commit:short}                    the first characters of a commit id
     {release:release}                 the commit in a release's name, likewise
+    {length:rough}                    a timedelta in one unit: "90 s", "22 min", "3 h"
     {parts:clauses}, {paths:or}       a tuple, with semicolons or "or" in between; {all:lines}: on lines
     {cause:sentence}, {cause:clause}  a text that ends with a full stop; one that does not
     {count} {count:plural|restart|restarts}
@@ -23,7 +24,7 @@ from functools import lru_cache
 from typing import Protocol
 
 from opsbot.core.deployment import commit_in
-from opsbot.core.message import Message, MessageError, Param
+from opsbot.core.message import GeneralCode, Message, MessageError, Param
 from opsbot.formatting import duration, size
 from opsbot.messages.catalogue import texts
 from opsbot.messages.text import Text
@@ -71,6 +72,8 @@ def render(value: Message | None, style: TextStyle = PLAIN) -> str:
     """The text of a message, "" for None. A code that this version does not know is shown with its parameters."""
     if value is None:
         return ""
+    if value.code == GeneralCode.TEXT:
+        return _show(value.params.get("text"), "", style)
     text = texts().get(value.code)
     if text is None:
         known = ", ".join(f"{name}={_show(each, '', style)}" for name, each in value.params.items())
@@ -111,12 +114,20 @@ def _show(value: Param, spec: str, style: TextStyle) -> str:
     if isinstance(value, datetime):
         return style.moment(value, spec or "f")
     if isinstance(value, timedelta):
-        return duration(value)
+        return _rough(value) if spec == "rough" else duration(value)
     if spec == "bytes" and isinstance(value, int | float):
         return size(value)
     if isinstance(value, str):
         return _shown_text(value, spec, style)
     return "" if value is None else style.text(str(value))
+
+
+def _rough(length: timedelta) -> str:
+    seconds = max(round(length.total_seconds()), 0)
+    if seconds < 100:  # noqa: PLR2004 - up to here seconds say more than minutes
+        return f"{seconds} s"
+    minutes = round(seconds / 60)
+    return f"{minutes} min" if minutes < 120 else f"{round(minutes / 60)} h"  # noqa: PLR2004 - two hours
 
 
 def _shown_text(value: str, spec: str, style: TextStyle) -> str:

@@ -132,7 +132,8 @@ class CheckRunner:
 
     async def _finish(self, watched: MonitoredService, check: Check, reaction: Coroutine[Any, Any, None]) -> None:
         try:
-            await reaction
+            async with watched.turn:
+                await reaction
         except ManagerError as error:
             log.warning("%s: its state cannot be read: %s", watched.service.name, error)
         finally:

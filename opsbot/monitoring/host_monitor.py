@@ -24,7 +24,7 @@ from opsbot.core.subjects import OPSBOT
 from opsbot.core.threshold import GAP, ThresholdState, judge
 from opsbot.formatting import size
 from opsbot.host import top_processes
-from opsbot.host.cgroup_memory import retained_memory
+from opsbot.host.cgroups import retained_memory
 from opsbot.host.clock_skew import ClockSkew
 from opsbot.host.processes import ProcessFigures, ServiceMeter
 from opsbot.monitoring.host_gauges import gauges

@@ -38,7 +38,7 @@ class IncidentManager(IncidentResolution):
         now = self._clock()
         last = self.last_alive = await self._store.read(incident_queries.last_alive)
         if last is not None and now - last > AWAY:
-            self.away = now - last
+            self.away, self.back_at = now - last, now
         found = await self._store.read(incident_repository.open_incidents)
         for subject, incident in found.items():
             if subject not in self._watched and not is_host(subject):
@@ -79,8 +79,9 @@ class IncidentManager(IncidentResolution):
         case, watched = self.case(subject), self._watched.get(subject)
         async with case.lock:
             if case.incident is not None:
-                if case.flaps.flapping and case.well:
-                    self._turn(case, well=False, since=since)
+                if case.flaps.flapping:
+                    if case.well:
+                        self._turn(case, well=False, since=since)
                     await self._otherwise(case, cause)
                 return
             if watched is None:

@@ -99,7 +99,10 @@ class IncidentResolution(IncidentTimeline):
     async def _otherwise(self, case: IncidentState, cause: Message) -> None:
         """Each thing that goes wrong with what flaps is told once; that it goes up and down is only counted."""
         incident = case.incident
-        if incident is None or same_kind(cause) == same_kind(incident.cause):
+        if incident is None or cause == incident.cause:
+            return
+        if same_kind(cause) == same_kind(incident.cause):
+            await self._the_same_anew(case, incident, cause)
             return
         case.causes.add(same_kind(incident.cause))
         new = same_kind(cause) not in case.causes
@@ -111,6 +114,17 @@ class IncidentResolution(IncidentTimeline):
             await self.note(case.subject, happened, evidence=evidence, cause=cause, quiet=not new)
         elif new:
             await self.note(case.subject, happened, cause=cause)
+
+    async def _the_same_anew(self, case: IncidentState, incident: Incident, cause: Message) -> None:
+        """It fails in the same way as before, and something else was seen: the card says what was seen last."""
+        watched = self._watched.get(case.subject)
+        evidence = (
+            None if watched is None else await self._evidence_collector.evidence(watched, before=incident.evidence)
+        )
+        found = await self._store.write(
+            incident_repository.change_incident, incident.id, evidence=evidence, cause=cause
+        )
+        self._keep(case, found)
 
     def turned(self, name: str) -> None:
         """A check that fails and passes by turns turned once more."""
@@ -132,11 +146,15 @@ class IncidentResolution(IncidentTimeline):
         for case in cases:
             if not case.flaps.flapping or case.incident is None:
                 continue
-            if is_calm(case.flaps, now, self._flapping):
+            if is_calm(case.flaps, now, self._flapping) and self._watched_for(now, self._flapping.calm):
                 await self._calm(case)
             elif case.flaps_written is not None and not timedelta(0) <= now - case.flaps_written < COUNTED:
                 case.flaps_written = None
                 await self._write_flaps(case, case.incident, case.flaps)
+
+    def _watched_for(self, now: datetime, length: timedelta) -> bool:
+        """Whether opsbot has seen all of that time: while it was away anything may have changed."""
+        return self.back_at is None or not timedelta(0) <= now - self.back_at < length
 
     async def _write_flaps(self, case: IncidentState, incident: Incident, flaps: Flaps) -> None:
         found = await self._store.write(incident_queries.flap, incident.id, flaps, case.down_since, case.down_for)

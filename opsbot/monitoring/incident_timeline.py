@@ -18,7 +18,7 @@ from opsbot.monitoring.incident_state import IncidentState
 from opsbot.monitoring.monitored_service import MonitoredService
 from opsbot.runtime.change_notifier import ChangeNotifier
 from opsbot.services.port import ServiceState
-from opsbot.store import Store, incident_repository, outbox
+from opsbot.store import Store, incident_repository
 
 log = logging.getLogger(__name__)
 
@@ -51,6 +51,8 @@ class IncidentTimeline:
         """When the opsbot before this one was last known to run."""
         self.away: timedelta | None = None
         """How long opsbot was not running before this start, where that is known."""
+        self.back_at: datetime | None = None
+        """Since when it runs again after that."""
 
     def case(self, subject: str) -> IncidentState:
         """What is remembered of a subject's trouble."""
@@ -130,11 +132,6 @@ class IncidentTimeline:
         self._keep(watched.case, found)
         if found is not None:
             log.error("%s needs attention: %s", name, render(why))
-        self._feed.publish("notice")
-
-    async def announce(self, service: str, key: str, said: Message, now: datetime) -> None:
-        """Post a plain notification in the ops channel, once per key."""
-        await self._store.write(outbox.put_message, key, service, now, said, "warning")
         self._feed.publish("notice")
 
 

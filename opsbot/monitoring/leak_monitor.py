@@ -180,7 +180,7 @@ def in_short(growth: Growth) -> str:
 def _tell(db: sqlite3.Connection, name: str, run: str, said: Message, chart: dict[str, object], now: datetime) -> bool:
     if not samples.claim_leak(db, name, run, now):
         return False
-    return outbox.put_message(db, f"leak:{name}:{run}", name, now, said, "warning", chart=chart)
+    return outbox.put_notice(db, f"leak:{name}:{run}", name, said, now, chart=chart)
 
 
 def limit_of(service: Service, state: ServiceState, level: float, host: HostFigures) -> MemoryLimit | None:

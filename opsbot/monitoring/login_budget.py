@@ -11,6 +11,7 @@ from collections.abc import Callable, Mapping
 from datetime import datetime
 
 from opsbot.config import Service
+from opsbot.core.incident import ServiceNotice
 from opsbot.core.inhibitors import InhibitorCode
 from opsbot.core.login_budget import (
     SLOW_FROM,
@@ -21,7 +22,6 @@ from opsbot.core.login_budget import (
     allowance,
 )
 from opsbot.core.message import Message, message
-from opsbot.core.notices import NoticeCode
 from opsbot.runtime.change_notifier import ChangeNotifier
 from opsbot.runtime.tasks import BackgroundTasks
 from opsbot.services.port import Activity, Happening, ManagerError, ServiceEvent, ServiceManager, ServiceState
@@ -103,18 +103,18 @@ class LoginBudget:
         crossed = [share for share in (STOP_AT, SLOW_FROM) if starts.count >= share * service.login_limit]
         if not crossed or not starts.by_manager:
             return
-        grave = crossed[0] == STOP_AT
-        said = message(
-            NoticeCode.LOGINS_BURNT,
+        spent = crossed[0] == STOP_AT
+        notice = message(
+            ServiceNotice.LOGINS,
             service=name,
+            units=service.units,
             starts=starts.count,
             by_manager=starts.by_manager,
             limit=service.login_limit,
-            units=service.units,
-            is_spent=grave,
+            spent=spent,
         )
-        key = f"logins:{name}:{crossed[0]}:{now:%Y%m%d}"
-        await self._store.write(outbox.put_message, key, name, now, said, "error" if grave else "warning")
+        key, level = f"logins:{name}:{crossed[0]}:{now:%Y%m%d}", "error" if spent else "warning"
+        await self._store.write(outbox.put_notice, key, name, notice, now, level)
         self._feed.publish("notice")
 
     # Inhibitors

@@ -40,15 +40,16 @@ class MonitoredService:
     """A check of it was well since opsbot was started."""
     waits: Message | None = None
     """What recovery waits for; None while it does not."""
-    acting: bool = False
+    restarting: bool = False
+    """Recovery is restarting it."""
     hands: int = 0
     """How many people's restarts of it are under way: recovery takes no step beside them."""
-    settling: bool = False
-    events: asyncio.Lock = field(default_factory=asyncio.Lock)
-    """What the manager says is taken in its order: the start that follows a death belongs to the incident it opened."""
+    turn: asyncio.Lock = field(default_factory=asyncio.Lock)
+    """Held while something about it is decided and recorded: events of its manager, results of its checks and steps of
+    recovery are handled one at a time, in their order. Otherwise records would depend on how fast the store is. A start
+    that follows a death belongs to the incident that the death opens."""
 
     def __post_init__(self) -> None:
-        """Nothing is known of its trouble yet."""
         self.case = IncidentState(self.service.name)
         self.next_due = min(self.due.values(), default=NEVER)
 

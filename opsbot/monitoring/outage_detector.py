@@ -20,7 +20,6 @@ class OutageDetector:
     """The outage there is, or was last."""
 
     def __init__(self, store: Store, feed: ChangeNotifier, clock: Callable[[], datetime]) -> None:
-        """Nothing is known of Discord yet."""
         self._store = store
         self._feed = feed
         self._clock = clock

@@ -7,9 +7,9 @@ from datetime import datetime
 
 from opsbot.core.access import Origin, itself
 from opsbot.core.deployment import DeploymentKind, DeploymentRequest, Refused, previous_good
-from opsbot.core.incident import EscalationReason, IncidentEventKind, SkipReason, event
+from opsbot.core.incident import EscalationReason, IncidentEvent, IncidentEventKind, RollbackReason, SkipReason, event
 from opsbot.core.inhibitors import Inhibitor, Inhibitors, first_reason
-from opsbot.core.message import message, plain
+from opsbot.core.message import Param, message
 from opsbot.core.model import Incident
 from opsbot.core.recovery import AttemptBy, RecoveryAction, RecoveryFacts, RecoveryStep, next_step
 from opsbot.deploy.deployer import Deployer
@@ -17,6 +17,7 @@ from opsbot.monitoring.dependency_tracker import DependencyTracker
 from opsbot.monitoring.incident_manager import IncidentManager
 from opsbot.monitoring.monitored_service import MonitoredService
 from opsbot.monitoring.service_parts import UNSETTLED, in_trouble, left_alone, let_go, meant_to_run, troubled
+from opsbot.runtime.tasks import BackgroundTasks
 from opsbot.services.port import Activity, ManagerError, ServiceManager, ServiceState
 from opsbot.store import Store, incident_repository, ledger
 
@@ -35,10 +36,12 @@ class RecoveryRunner:
         incident_manager: IncidentManager,
         family: DependencyTracker,
         clock: Callable[[], datetime],
-        vetoes: Inhibitors | None = None,
+        vetoes: Inhibitors,
+        background: BackgroundTasks,
     ) -> None:
         """Take the parts; `watched` is the watcher's own. vetoes: asked before each step."""
-        self._vetoes = vetoes or Inhibitors()
+        self._vetoes = vetoes
+        self._background = background
         self._watched = watched
         self._store = store
         self._managers = managers
@@ -48,11 +51,10 @@ class RecoveryRunner:
         self._clock = clock
 
     async def act(self, name: str) -> None:
-        """Take the next step about a service in trouble, where one is due. Never twice at a time."""
+        """Take the next step about a service with an incident, where one is due. The caller holds its turn."""
         watched = self._watched[name]
-        if watched.acting or watched.hands:
+        if watched.hands or watched.restarting:
             return
-        watched.acting = True
         try:
             state = await self._managers[name].state(name)
             if await self._spent(name, state):
@@ -64,8 +66,6 @@ class RecoveryRunner:
                 await self._kept_back(name, self._vetoes.restarts)
         except ManagerError as error:
             log.warning("%s: its state cannot be read: %s", name, error)
-        finally:
-            watched.acting = False
 
     async def started_again(self, name: str) -> None:
         """Its manager has started it by itself. One that never stays up never comes to the ladder's end by its state:
@@ -73,31 +73,27 @@ class RecoveryRunner:
         """
         watched, now, ladder = self._watched[name], self._clock(), self._watched[name].service.recovery
         incident = watched.incident
-        if incident is None or watched.acting or watched.hands:
+        if incident is None or watched.hands or watched.restarting:
             return
-        watched.acting = True
-        try:
-            facts = await self._facts(name, incident, await self._managers[name].state(name), now)
-            if len(facts.recent) < ladder.budget:
-                return
-            step = next_step(incident.recovery, replace(facts, manager_acts=False), ladder, now)
-            if step.rung not in {RecoveryAction.ROLL_BACK, RecoveryAction.CALL_HUMAN}:
-                return
-            if await self._kept_back(name, self._vetoes.ladder_ends) or watched.incident is None:
-                return
-            if step.rung is RecoveryAction.CALL_HUMAN:
-                after = now - ladder.window
-                by_manager = await self._store.read(incident_repository.recoveries, name, after, AttemptBy.MANAGER)
-                why = message(
-                    EscalationReason.CRASH_LOOP,
-                    count=len(by_manager),
-                    restarts=len(facts.recent) - len(by_manager),
-                    within=ladder.window,
-                )
-                step = replace(step, why=why)
-            await self._take(name, step, facts, now, [])
-        finally:
-            watched.acting = False
+        facts = await self._facts(name, incident, await self._managers[name].state(name), now)
+        if len(facts.recent) < ladder.budget:
+            return
+        step = next_step(incident.recovery, replace(facts, manager_acts=False), ladder, now)
+        if step.rung not in {RecoveryAction.ROLL_BACK, RecoveryAction.CALL_HUMAN}:
+            return
+        if await self._kept_back(name, self._vetoes.ladder_ends) or watched.incident is None:
+            return
+        if step.rung is RecoveryAction.CALL_HUMAN:
+            after = now - ladder.window
+            by_manager = await self._store.read(incident_repository.recoveries, name, after, AttemptBy.MANAGER)
+            why = message(
+                EscalationReason.CRASH_LOOP,
+                count=len(by_manager),
+                restarts=len(facts.recent) - len(by_manager),
+                within=ladder.window,
+            )
+            step = replace(step, why=why)
+        await self._take(name, step, facts, now, [])
 
     async def _spent(self, name: str, state: ServiceState) -> bool:
         """Whether a veto forbids recovery, not only for now: then a human is called, once, until it is lifted."""
@@ -202,7 +198,7 @@ class RecoveryRunner:
         return why is not None
 
     async def _restart(self, name: str, step: RecoveryStep, now: datetime, parts: Sequence[str]) -> None:
-        """Restart it; of several units those that are named, one after the other."""
+        """Write a restart down and begin it; of several units those that are named are restarted."""
         watched = self._watched[name]
         # Written down before it is done: what counts it must not forget it, should opsbot be restarted in between.
         ladder, units = watched.service.recovery, tuple(part for part in parts if part)
@@ -210,29 +206,37 @@ class RecoveryRunner:
         if not await self._incident_manager.note(name, attempt, counted=AttemptBy.OPSBOT):
             return
         watched.judge_anew()
-        barred = 0
-        for part in parts:
-            try:
-                # Writing it down took a moment, too, and so did the unit before. On a host that can hardly breathe
-                # systemd's word that somebody stops it comes later than the check that fails because of it.
-                if at_it := _at_it((await self._managers[name].state(name, anew=True)).of(part)):
-                    skipped = event(
-                        IncidentEventKind.RESTART_SKIPPED, self._clock(), unit=part or name, why=message(at_it)
-                    )
-                    await self._incident_manager.note(name, skipped)
-                    continue
-                await self._managers[name].restart(name, part or None)
-            except ManagerError as error:
-                barred += error.barred
-                failed = event(
-                    IncidentEventKind.RESTART_FAILED,
-                    self._clock(),
-                    unit=part,
-                    why=error.message,
-                    barred=barred == len(parts),
-                )
-                await self._incident_manager.note(name, failed)
-        watched.hurry(self._clock())
+        # It may take minutes, in which the service's turn is free for what happens meanwhile.
+        watched.restarting = True
+        self._background.run(self._restart_units(watched, parts), f"restart:{name}")
+
+    async def _restart_units(self, watched: MonitoredService, parts: Sequence[str]) -> None:
+        """Restart them one after the other. What is not restarted is recorded."""
+        name, barred = watched.service.name, 0
+        try:
+            for part in parts:
+                try:
+                    failed = await self._restart_unit(name, part)
+                except ManagerError as error:
+                    barred += error.barred
+                    params: dict[str, Param] = {"why": error.message, "barred": barred == len(parts)}
+                    failed = event(IncidentEventKind.RESTART_FAILED, self._clock(), unit=part, **params)
+                if failed is not None:
+                    async with watched.turn:
+                        await self._incident_manager.note(name, failed)
+        finally:
+            watched.restarting = False
+            watched.hurry(self._clock())
+
+    async def _restart_unit(self, name: str, part: str) -> IncidentEvent | None:
+        """Restart it; why not, where somebody deals with it already."""
+        # Writing it down took a moment, and so did the unit before. On a host that can hardly breathe systemd says that
+        # somebody stops it later than the check fails because of it.
+        reason = _at_it((await self._managers[name].state(name, refresh=True)).of(part))
+        if reason is not None:
+            return event(IncidentEventKind.RESTART_SKIPPED, self._clock(), unit=part or name, why=message(reason))
+        await self._managers[name].restart(name, part or None)
+        return None
 
     async def _roll_back(self, name: str, release: str, now: datetime) -> None:
         incident = self._watched[name].incident
@@ -243,9 +247,9 @@ class RecoveryRunner:
             name, event(IncidentEventKind.ROLLING_BACK, now, release=release or None)
         ):
             return
-        reason = f"incident {incident.id} began with this release"
+        reason = message(RollbackReason.INCIDENT, incident=incident.id)
         begun = await self._deployer.start(
-            DeploymentRequest(name, DeploymentKind.ROLLBACK, itself(Origin.RECOVERY), reason=plain(reason))
+            DeploymentRequest(name, DeploymentKind.ROLLBACK, itself(Origin.RECOVERY), reason=reason)
         )
         if isinstance(begun, Refused):
             refused = event(IncidentEventKind.ROLLBACK_REFUSED, self._clock(), why=begun.message)

@@ -2,7 +2,7 @@
 so that a restart neither repeats nor forgets.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from datetime import datetime, timedelta
 
 from opsbot.config import Alerts
@@ -18,8 +18,15 @@ ALL_QUIET = timedelta(minutes=1)
 class ReminderScheduler:
     """Looks now and then at the open incidents."""
 
-    def __init__(self, alerts: Alerts, store: Store, feed: ChangeNotifier, clock: Callable[[], datetime]) -> None:
-        """Take the parts. What listens to the feed is let go with them."""
+    def __init__(
+        self,
+        alerts: Alerts,
+        store: Store,
+        feed: ChangeNotifier,
+        clock: Callable[[], datetime],
+        also: Sequence[acks.Also] = (),
+    ) -> None:
+        """also: writes in the transaction of an escalation: other notifiers put their messages into their outbox."""
         self._alerts = alerts
         self._store = store
         self._feed = feed
@@ -28,8 +35,7 @@ class ReminderScheduler:
         self._news = feed.subscribe()
         self._quiet_at: datetime | None = None
         """When the store was read last and nothing was open; None while something is."""
-        self.also: list[acks.Also] = []
-        """What else an escalation does, in its transaction: other notifiers put their messages into their outbox."""
+        self._also = also
 
     async def tick(self) -> None:
         """Remind and escalate where it is due."""
@@ -44,5 +50,5 @@ class ReminderScheduler:
             self._quiet_at = now
             return
         rules = acks.Rules(self._alerts.remind, self._alerts.escalate_after, self._alerts.escalate_role)
-        if await self._store.write(acks.page, rules, now, tuple(self.also)):
+        if await self._store.write(acks.page, rules, now, self._also):
             self._feed.publish("notice")

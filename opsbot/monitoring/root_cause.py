@@ -1,4 +1,4 @@
-"""Gathers what `/why` is answered from: the store, what the service's manager said, and how it stands."""
+"""Gathers what `/why` is answered from: the store, what the service's manager said, and its state."""
 
 import logging
 import sqlite3
@@ -8,10 +8,10 @@ from typing import Concatenate, ParamSpec, Protocol, TypeVar
 
 from opsbot.core.exits import ExitCode
 from opsbot.core.journal_reasons import PATTERN
-from opsbot.core.message import message
+from opsbot.core.message import message, redacted
 from opsbot.core.model import Incident
+from opsbot.core.recovery import AttemptBy
 from opsbot.core.root_cause import AROUND, RootCauseFacts
-from opsbot.messages import render
 from opsbot.services.port import Activity, LogLine, LogQuery, ManagerError, ServiceState
 from opsbot.store import audit, incident_queries, incident_repository, ledger
 
@@ -34,10 +34,10 @@ class RootCauseSources(Protocol):
 
 
 class ManagerLog(Protocol):
-    """What a service's manager tells, or is still found out where no manager is."""
+    """What a service's manager knows, or what can be read where no manager runs."""
 
     async def state(self, service: str) -> ServiceState:
-        """How it stands."""
+        """Its state."""
 
     async def logs(self, service: str, query: LogQuery) -> Sequence[LogLine]:
         """What it wrote, and its manager of it."""
@@ -46,7 +46,7 @@ class ManagerLog(Protocol):
 async def facts(
     store: RootCauseSources, manager: ManagerLog, service: str, now: datetime, redact: Callable[[str], str]
 ) -> RootCauseFacts:
-    """Everything known that may explain how a service stands. What cannot be read is left out, and logged."""
+    """Everything known that may explain the state of a service. What cannot be read is left out, and logged."""
     own, root, before = await _incidents(store, service)
     began = own.opened_at if own is not None else root.opened_at if root is not None else now
     state = await _state(manager, service)
@@ -62,8 +62,17 @@ async def facts(
         running=state.activity in {Activity.RUNNING, Activity.STARTING},
         stopped_by_hand=state.stopped_by_hand,
         started_at=state.started_at,
-        exit=redact(render(state.exit)),
+        exit=None if state.exit is None else redacted(state.exit, redact),
+        restarts=await _restarts(store, root if root is not None else own),
     )
+
+
+async def _restarts(store: RootCauseSources, incident: Incident | None) -> tuple[datetime, ...]:
+    """When opsbot restarted the service since its incident began."""
+    if incident is None:
+        return ()
+    before = incident.opened_at - timedelta(microseconds=1)
+    return await store.read(incident_repository.recoveries, incident.service, before, AttemptBy.OPSBOT)
 
 
 async def _incidents(store: RootCauseSources, service: str) -> tuple[Incident | None, Incident | None, Incident | None]:
@@ -82,7 +91,7 @@ async def _incidents(store: RootCauseSources, service: str) -> tuple[Incident | 
 
 
 def _began_in(own: Incident, other: Incident) -> bool:
-    """Whether a trouble went on after the end of the other incident, which lists it as not well."""
+    """Whether an incident went on after the end of the other, which lists its service as down."""
     return other.service != own.service and any(
         one.service == own.service and one.well_at is None and one.failed_at == own.opened_at
         for one in other.dependents

@@ -6,11 +6,10 @@ from dataclasses import replace
 from datetime import datetime
 
 from opsbot.core.health import NONE_SEEN, Verdict
-from opsbot.core.incident import IncidentCause, IncidentEventKind, Resolution
+from opsbot.core.incident import IncidentCause, IncidentEventKind, Resolution, ServiceNotice
 from opsbot.core.incident import event as happened
 from opsbot.core.message import message
 from opsbot.core.model import Incident
-from opsbot.core.notices import NoticeCode
 from opsbot.core.recovery import AttemptBy
 from opsbot.monitoring.incident_manager import IncidentManager
 from opsbot.monitoring.monitored_service import MonitoredService
@@ -19,7 +18,7 @@ from opsbot.monitoring.service_parts import troubled
 from opsbot.runtime.change_notifier import ChangeNotifier
 from opsbot.runtime.tasks import BackgroundTasks
 from opsbot.services.port import Happening, ServiceEvent, ServiceManager
-from opsbot.store import Store
+from opsbot.store import Store, outbox
 
 log = logging.getLogger(__name__)
 
@@ -70,7 +69,7 @@ class ServiceEventHandler:
             self._background.run(self._in_turn(event), f"event:{event.service}")
 
     async def _in_turn(self, event: ServiceEvent) -> None:
-        async with self._watched[event.service].events:
+        async with self._watched[event.service].turn:
             await self._happened(event)
 
     async def _happened(self, event: ServiceEvent) -> None:
@@ -92,16 +91,20 @@ class ServiceEventHandler:
                     await self._incident_manager.trouble(name, cause, event.at, event.state)
                 await self._recovery_runner.act(name)
             case Happening.STOPPED:
+                _forget_run(watched, event.part)
                 if not troubled(watched, event.state):
                     watched.pending = watched.under = None
                     await self._incident_manager.end(name, message(Resolution.STOPPED), surely=True)
-                said = message(NoticeCode.STOPPED_BY_HAND, service=name, unit=event.part or "")
-                await self._incident_manager.announce(name, f"stopped:{name}:{event.at.timestamp()}", said, event.at)
+                stopped = message(ServiceNotice.STOPPED, service=name, unit=event.part)
+                key = f"stopped:{name}:{event.at.timestamp()}"
+                await self._store.write(outbox.put_notice, key, name, stopped, event.at)
+                self._feed.publish("notice")
 
     async def _started(self, event: ServiceEvent, incident: Incident) -> None:
         """It runs again. By its manager where it had died, else by somebody: only the first is a crash that counts."""
         name, watched = event.service, self._watched[event.service]
-        crashed = incident.recovery.is_dead
+        # One that its manager did not start by itself was started by somebody, dead or not.
+        crashed = incident.recovery.is_dead and event.state.of(event.part).restarts > 0
         kind = IncidentEventKind.STARTED_BY_MANAGER if crashed else IncidentEventKind.STARTED_OUTSIDE
         await self._incident_manager.note(
             name,
@@ -125,18 +128,7 @@ class ServiceEventHandler:
 
     async def _died(self, event: ServiceEvent) -> None:
         name, watched = event.service, self._watched[event.service]
-        for check in watched.service.checks:
-            # What was seen of the dead process says nothing of the next one: each check is judged again.
-            if check.unit in {"", event.part} or not event.part:
-                known = watched.checks[check.name]
-                watched.checks[check.name] = replace(
-                    known,
-                    verdict=Verdict.UNKNOWN if known.verdict is Verdict.DOWN else known.verdict,
-                    streak=0,
-                    streak_since=None,
-                    recent=NONE_SEEN,
-                    failing_since=None,
-                )
+        _forget_run(watched, event.part)
         end = event.state.exit
         cause = message(IncidentCause.PROCESS_DIED, exit=end, unit=event.part)
         again = happened(IncidentEventKind.DIED, event.at, exit=end, unit=event.part)
@@ -147,3 +139,18 @@ class ServiceEventHandler:
             await self._incident_manager.trouble(name, cause, event.at, event.state)
         else:
             await self._incident_manager.died(name, again, cause, event.state)
+
+
+def _forget_run(watched: MonitoredService, unit: str) -> None:
+    """Judge each check again: what was seen of a process that ended says nothing of the next one. unit: "" for all."""
+    for check in watched.service.checks:
+        if check.unit in {"", unit} or not unit:
+            known = watched.checks[check.name]
+            watched.checks[check.name] = replace(
+                known,
+                verdict=Verdict.UNKNOWN if known.verdict is Verdict.DOWN else known.verdict,
+                streak=0,
+                streak_since=None,
+                recent=NONE_SEEN,
+                failing_since=None,
+            )

@@ -85,7 +85,15 @@ class ServiceMonitor:
             self._watched, self._family, evidence_collector, store, feed, clock, alerts.flapping
         )
         self._recovery_runner = RecoveryRunner(
-            self._watched, store, managers, deployer, self.incident_manager, self._family, clock, self._vetoes
+            self._watched,
+            store,
+            managers,
+            deployer,
+            self.incident_manager,
+            self._family,
+            clock,
+            self._vetoes,
+            self.background,
         )
         kept = (self._watched, store, feed)
         acting = (self.incident_manager, self._recovery_runner, deployer.busy)
@@ -240,8 +248,8 @@ class ServiceMonitor:
             left = watched.next_due > now or not watched.meant_to_run or self._deployer.busy(name)
             if not left and (checks := self._check_runner.due(watched, now)):
                 self.background.run(self._check_runner.run(name, checks), f"look:{name}")
-            if watched.incident is not None and not watched.acting:
-                self.background.run(self._recovery_runner.act(name), f"act:{name}")
+            if watched.incident is not None and not (watched.turn.locked() or watched.restarting):
+                self.background.run(self._act(name), f"act:{name}")
             if watched.pending is not None or watched.under is not None:
                 self._hang_together(name, watched, now)
         await self.incident_manager.tick()
@@ -255,7 +263,7 @@ class ServiceMonitor:
 
     def _hang_together(self, name: str, watched: MonitoredService, now: datetime) -> None:
         """What waits for the verdict on another, or was listed in an incident that is over, gets its own where due."""
-        if watched.settling:
+        if watched.turn.locked():
             return
         under = watched.under
         if watched.pending is not None:
@@ -267,15 +275,16 @@ class ServiceMonitor:
             elif now >= under.until and watched.down:
                 self.background.run(self._settle(name), f"leave:{name}")
 
+    async def _act(self, name: str) -> None:
+        async with self._watched[name].turn:
+            await self._recovery_runner.act(name)
+
     async def _settle(self, name: str) -> None:
         watched = self._watched[name]
-        watched.settling = True
-        try:
+        async with watched.turn:
             await (
                 self.incident_manager.settle(name) if watched.pending is not None else self.incident_manager.leave(name)
             )
-        finally:
-            watched.settling = False
 
     # People's hands
 

@@ -29,7 +29,6 @@ class Gathered(logging.Handler):
     """Collects apprise's log."""
 
     def __init__(self) -> None:
-        """Start empty."""
         super().__init__(logging.DEBUG)
         self.lines: list[tuple[int, str]] = []
 

@@ -17,8 +17,8 @@ from opsbot.probes import command, http
 from opsbot.probes.listening import Listener, PortTable, local
 from opsbot.probes.memory import resident
 from opsbot.probes.vitals import Vitals
-from opsbot.services.errands import Errands
 from opsbot.services.port import Activity, ManagerError, ServiceState
+from opsbot.services.run_as import Errands
 
 log = logging.getLogger(__name__)
 

@@ -14,8 +14,8 @@ from opsbot.core.health import ProbeCode
 from opsbot.core.message import Message, MessageError, message
 from opsbot.formatting import clip
 from opsbot.services.environment import of_service
-from opsbot.services.errands import Errands, Slot
 from opsbot.services.processes import exit_status
+from opsbot.services.run_as import Errands, Slot
 
 _TAIL = 8 * 1024
 _REASON_AT_MOST = 200

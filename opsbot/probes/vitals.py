@@ -27,7 +27,6 @@ class Vitals:
     """Reads the state of processes, with one open file for each service. Blocks for microseconds."""
 
     def __init__(self) -> None:
-        """Open nothing yet."""
         self._open: dict[str, tuple[str | None, int, int, Vital]] = {}
         """By service: the run, the pid, the open file, and the state of a running process."""
         self.shared: dict[tuple[str, str | None, int], Vital] | None = None

@@ -5,25 +5,21 @@ and reads their current state from the store.
 """
 
 import asyncio
-from contextlib import suppress
-from types import TracebackType
-from typing import Self
+from contextlib import AbstractContextManager, suppress
 
 Subject = tuple[str, int]
 """What changed: ("deployment", id), ("incident", id), ("notice", 0), ("service", 0)."""
 
 
-class Subscription:
+class Subscription(AbstractContextManager["Subscription"]):
     """One subscriber. Close it, or use it as a context manager."""
 
-    def __init__(self, feed: "ChangeNotifier") -> None:
-        """Use `ChangeNotifier.subscribe` to create one."""
-        self._feed = feed
+    def __init__(self, others: set["Subscription"]) -> None:
+        self._others = others
         self._changed: set[Subject] = set()
         self._wake = asyncio.Event()
 
     def mark(self, subject: Subject) -> None:
-        """Record a change (called by the notifier)."""
         self._changed.add(subject)
         self._wake.set()
 
@@ -35,23 +31,14 @@ class Subscription:
         return self.take()
 
     def take(self) -> frozenset[Subject]:
-        """Return the changes since the last call without waiting."""
         self._wake.clear()
         changed, self._changed = frozenset(self._changed), set()
         return changed
 
     def close(self) -> None:
-        """Unsubscribe."""
-        self._feed.forget(self)
+        self._others.discard(self)
 
-    def __enter__(self) -> Self:
-        """Return the subscription itself."""
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        """Close."""
+    def __exit__(self, *_: object) -> None:
         self.close()
 
 
@@ -59,7 +46,6 @@ class ChangeNotifier:
     """Passes every change to every subscription."""
 
     def __init__(self) -> None:
-        """Start without subscribers."""
         self._subscriptions: set[Subscription] = set()
 
     def publish(self, kind: str, number: int = 0) -> None:
@@ -68,11 +54,6 @@ class ChangeNotifier:
             subscription.mark((kind, number))
 
     def subscribe(self) -> Subscription:
-        """Subscribe to all changes."""
-        subscription = Subscription(self)
+        subscription = Subscription(self._subscriptions)
         self._subscriptions.add(subscription)
         return subscription
-
-    def forget(self, subscription: Subscription) -> None:
-        """Remove a subscription (called by `Subscription.close`)."""
-        self._subscriptions.discard(subscription)

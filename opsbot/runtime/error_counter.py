@@ -11,11 +11,9 @@ class ErrorCounter(logging.Handler):
     """Counts errors per logger (named like its module) since the process started."""
 
     def __init__(self) -> None:
-        """Start at zero; add it to the root logger."""
         super().__init__(logging.ERROR)
         self.counted: Counter[str] = Counter()
 
     def emit(self, record: logging.LogRecord) -> None:
-        """Count a record with a traceback; one without is an ordinary message."""
         if record.exc_info:
             self.counted[record.name] += 1

@@ -12,7 +12,6 @@ import time
 from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
 from pathlib import Path
-from types import TracebackType
 from typing import Self
 
 from opsbot.formatting import discord_time
@@ -24,9 +23,7 @@ PATIENCE_SECONDS = 1.5
 
 
 def lock_file(path: Path) -> int:
-    """Open and lock a file, waiting up to `PATIENCE_SECONDS`.
-
-    Returns the descriptor that holds the lock. Blocks.
+    """Open and lock a file, waiting up to `PATIENCE_SECONDS`. Blocks.
 
     Raises:
         BlockingIOError: another process holds the lock.
@@ -57,7 +54,6 @@ class InstanceLock:
     """The lock on a directory. Use as a context manager."""
 
     def __init__(self, directory: Path, name: str = "opsbot.lock") -> None:
-        """Store the path; `take` creates the directory. name: of the lock file."""
         self.path = directory / name
         self._file: int | None = None
         self.unclean_exit: str | None = None
@@ -65,9 +61,7 @@ class InstanceLock:
         self._left: bytes | None = None
 
     def take(self) -> None:
-        """Take the lock and record the holder in the file.
-
-        Blocks briefly if another process holds it.
+        """Take the lock and record the holder in the file. May block briefly.
 
         Raises:
             AlreadyRunningError: another process holds the lock.
@@ -92,10 +86,7 @@ class InstanceLock:
         self._left = None
 
     def give_up(self) -> None:
-        """Release the lock after an error.
-
-        If opsbot could not start, the previous holder's record is restored.
-        """
+        """Release the lock after an error; a failed start restores the previous record."""
         if self._file is None:
             return
         if self._left is not None:
@@ -105,23 +96,17 @@ class InstanceLock:
         self._file = None
 
     def release(self) -> None:
-        """Release the lock after a clean stop.
-
-        Without this call, process exit releases it and leaves the record.
-        """
+        """Release the lock after a clean stop: without this call the record is left."""
         if self._file is not None:
             os.ftruncate(self._file, 0)
             os.close(self._file)
             self._file = None
 
     def __enter__(self) -> Self:
-        """Take the lock."""
         self.take()
         return self
 
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
+    def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
         """Release the lock, cleanly unless an error occurred."""
         if kind is None:
             self.release()
@@ -132,9 +117,8 @@ class InstanceLock:
 def lock_folders(folders: Mapping[str, Path]) -> contextlib.ExitStack:
     """Lock the release folders until the returned stack is closed. Blocks.
 
-    The keys of `folders` are configuration keys. Two opsbots that deploy into one folder would prune the releases that
-    the other could roll back to. A folder that
-    cannot be created or written to is skipped; deploys and the doctor report it.
+    folders: by configuration key. Two opsbots that deploy into one folder would prune the releases that the other could
+    roll back to. A folder that cannot be created or written to is skipped; deploys and the doctor report it.
 
     Raises:
         AlreadyRunningError: another opsbot holds one of them; the message names the key.

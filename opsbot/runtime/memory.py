@@ -33,8 +33,7 @@ def lean_imports() -> Iterator[None]:
     """Import libraries in this context without unused parts that cost memory.
 
     frozenlist's compiled extension is C++ and loads libstdc++ (1.3 MB) for lists of a few signal handlers; its switch
-    is
-    an environment variable, which child processes must not inherit. aiohttp.web reads the host's MIME type table for
+    is an environment variable, which child processes must not inherit. aiohttp.web reads the host's MIME type table for
     files that it never serves here; Python's own table suffices. APScheduler imports process pools (half a MB) for an
     executor that is not used.
     """
@@ -75,19 +74,14 @@ def unload(*packages: str) -> None:
 
 
 def give_back() -> None:
-    """Return free heap memory to the kernel.
-
-    Glibc itself only returns the top of the heap.
-    """
+    """Return free heap memory to the kernel; glibc only returns the top of the heap."""
     trim = getattr(ctypes.CDLL(None), "malloc_trim", None)
     if trim is not None:
         trim(0)
 
 
 def settle_collector() -> None:
-    """Exempt existing objects from garbage collection and collect less often.
-
-    Call after setup.
+    """Exempt existing objects from garbage collection, and collect less often.
 
     A round of checks creates and drops thousands of objects without reference cycles. With Python's default
     thresholds, collections were a third of its cost.

@@ -6,9 +6,8 @@ APScheduler plans the jobs. Those that run at least once a minute use an event l
 A job that fails is logged and counted and runs again at its next time. `Scheduler.job_health` holds the times of the
 last runs for `/healthz` and the watchdog.
 
-APScheduler uses the host's clock. If that is set back by an hour (first time sync after boot, or `date`), no job
-would run
-for an hour, so a monotonic timer checks the plans regularly.
+APScheduler uses the host's clock. If that is set back by an hour (first time sync after boot, or `date`), no job would
+run for an hour, so a monotonic timer checks the plans regularly.
 """
 
 import asyncio
@@ -60,10 +59,7 @@ class Scheduler:
         mind: float = MIND_SECONDS,
         steady: Callable[[], float] = time.monotonic,
     ) -> None:
-        """Start without jobs.
-
-        mind: seconds between checks of the plans. steady: a monotonic clock.
-        """
+        """mind: seconds between checks of the plans. steady: a monotonic clock."""
         self._clock = clock
         self._steady = steady
         self._mind_seconds = mind
@@ -134,7 +130,7 @@ class Scheduler:
         return True
 
     def late(self) -> dict[str, float]:
-        """Return the overdue jobs, also those that never ran, with the delay in seconds.
+        """The overdue jobs, also those that never ran, with the delay in seconds.
 
         Uses a monotonic clock: setting the host's clock forward by a day must not make rare jobs overdue.
         """
@@ -142,11 +138,9 @@ class Scheduler:
         return {name: now - health.due for name, health in self.job_health.items() if 0.0 < health.due < now}
 
     def stuck(self) -> list[str]:
-        """Return the names of overdue jobs."""
         return list(self.late())
 
     def open(self) -> None:
-        """Start all jobs."""
         now = self._steady()
         for name, health in self.job_health.items():
             health.due = now + self._furthest[name].total_seconds() + _patience(health)

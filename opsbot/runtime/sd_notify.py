@@ -16,12 +16,7 @@ STATUS_MOST = 400
 
 
 def notify(state: str) -> bool:
-    """Send a state such as "READY=1".
-
-    False without a listener (`$NOTIFY_SOCKET` unset) or on failure.
-
-    Does not block: a hanging service manager must not block opsbot.
-    """
+    """Send a state such as "READY=1"; False without a listener. Never blocks."""
     address = os.environ.get("NOTIFY_SOCKET")
     if not address:
         return False
@@ -43,19 +38,16 @@ def reloading() -> str:
 
 
 def status(text: str) -> str:
-    """Return the state that shows a line in `systemctl status`.
+    """The state that shows a line in `systemctl status`.
 
-    Unprintable characters are replaced: a line break would start another assignment, and invalid UTF-8 would be
-    discarded.
+    Unprintable characters are replaced: a line break would start another assignment; invalid UTF-8 would be discarded.
     """
     line = "".join(char if char.isprintable() else "?" for char in text)
     return "STATUS=" + (line if len(line) <= STATUS_MOST else line[: STATUS_MOST - 1] + "…")
 
 
 def watchdog_seconds(environment: Mapping[str, str] = os.environ) -> float | None:
-    """Return the service manager's watchdog timeout.
-
-    None if it has none for this process.
+    """The service manager's watchdog timeout for this process, or None.
 
     Follows sd_watchdog_enabled(3): `$WATCHDOG_PID` may be missing but must not name another process.
     """

@@ -20,10 +20,7 @@ HANGUP = Actor(Origin.CLI, "signal:SIGHUP", "SIGHUP", owner=True)
 
 @dataclass(frozen=True, slots=True)
 class ReloadAnswer:
-    """Result of a reload.
-
-    answered: number of the last request it covers. lines: problems or changes.
-    """
+    """Result of a reload. answered: the last request it covers."""
 
     answered: int
     ok: bool
@@ -32,10 +29,7 @@ class ReloadAnswer:
 
 
 class ReloadRequests:
-    """Pending requests to stop or reload.
-
-    Several reload requests are handled together.
-    """
+    """Pending requests to stop or reload; several reloads are handled together."""
 
     def __init__(self, stopping: Callable[[], None]) -> None:
         """stopping: called immediately when a stop is requested."""
@@ -50,7 +44,6 @@ class ReloadRequests:
         """Result of the last reload."""
 
     def listen(self) -> None:
-        """Install the signal handlers."""
         loop = asyncio.get_running_loop()
         for number in (signal.SIGTERM, signal.SIGINT):
             loop.add_signal_handler(number, self.stop)
@@ -58,17 +51,13 @@ class ReloadRequests:
         loop.add_signal_handler(signal.SIGHUP, self.reload, HANGUP)
 
     def stop(self) -> None:
-        """Request a stop."""
         if not self._stop.is_set():
             self._stop.set()
             self._woken.set()
             self._stopping()
 
     def reload(self, actor: Actor) -> int:
-        """Request a reload.
-
-        Returns its number, which `ReloadAnswer.answered` reaches when it has been handled.
-        """
+        """Request a reload; return its number, for `ReloadAnswer.answered`."""
         self._reload.append(actor)
         self._woken.set()
         self.asked += 1
@@ -76,7 +65,6 @@ class ReloadRequests:
 
     @property
     def reload_wanted(self) -> bool:
-        """Whether reload requests are pending."""
         return bool(self._reload)
 
     def take_reload(self) -> list[Actor]:

@@ -12,20 +12,18 @@ class BackgroundTasks:
     """Tasks of one owner, which cancels them when it closes."""
 
     def __init__(self, log: logging.Logger, expected: type[Exception] | tuple[type[Exception], ...] = ()) -> None:
-        """log: the owner's logger. expected: exceptions to log as a message without a traceback."""
+        """log: the owner's. expected: exceptions to log without a traceback."""
         self._log = log
         self._expected = expected
         self.tasks: set[asyncio.Task[Any]] = set()
 
     def run(self, work: Coroutine[Any, Any, T], name: str) -> asyncio.Task[T]:
-        """Start a task. name: its subject, for the log."""
         task = asyncio.create_task(work, name=name)
         self.tasks.add(task)
         task.add_done_callback(self._done)
         return task
 
     async def close(self) -> None:
-        """Cancel the running tasks and wait for them."""
         for task in self.tasks:
             task.cancel()
         await asyncio.gather(*self.tasks, return_exceptions=True)

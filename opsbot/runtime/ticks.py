@@ -12,10 +12,7 @@ _LATE = 0.05
 
 
 def until_tick(seconds: float) -> float:
-    """Return the seconds to the first tick after `seconds`.
-
-    Less than one second is returned unchanged.
-    """
+    """Seconds to the first tick after `seconds`; less than a second is unchanged."""
     if seconds < 1.0:
         return seconds
     now = asyncio.get_running_loop().time()
@@ -23,6 +20,5 @@ def until_tick(seconds: float) -> float:
 
 
 def next_tick(every: float) -> float:
-    """Return the loop time `every` seconds after the last tick."""
     now = asyncio.get_running_loop().time()
     return math.floor(now + _LATE) + every if every >= 1.0 and every.is_integer() else now + every

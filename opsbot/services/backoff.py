@@ -28,7 +28,7 @@ class Backoff:
 
 
 class CrashCounter:
-    """Counts the crashes of a service: quick ones in a row, and all of them within a time window.
+    """Counts the crashes of a service: quick ones in a row, and all in a time window.
 
     A service that runs for a minute between crashes is in a crash loop, too: a Discord bot would log in more than a
     thousand times a day, and Discord would reset its token.
@@ -51,7 +51,7 @@ class CrashCounter:
         """Short runs in a row."""
 
     def count(self, lived: float) -> bool:
-        """Count the crash of a run that lived so many seconds; return whether to give the service up."""
+        """Count a crash after so many seconds; return whether to give the service up."""
         self._crashes = 1 if lived >= self._backoff.well else self._crashes + 1
         self.quick = 0 if lived >= self._backoff.quick else self.quick + 1
         self._recent.append(self._clock())
@@ -76,5 +76,4 @@ class CrashCounter:
 
     @property
     def delay(self) -> float:
-        """Seconds before the next restart."""
         return self._backoff.delay(self._crashes)

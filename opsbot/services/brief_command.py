@@ -31,10 +31,10 @@ def environment() -> dict[str, str]:
 
 
 async def ask(command: Sequence[str], timeout: float) -> CommandResult:
-    """Run the command for at most `timeout` seconds; kill it then, and when the caller is canceled.
+    """Run the command for at most `timeout` seconds.
 
     Raises:
-        CommandError: it cannot be started, or takes longer.
+        CommandError: it cannot be started, or takes longer and was killed.
     """
     pipe, null = asyncio.subprocess.PIPE, asyncio.subprocess.DEVNULL
     try:

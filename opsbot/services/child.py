@@ -31,9 +31,9 @@ class Started:
 
 
 def start(service: Service, run: str, spool: Path) -> Started:
-    """Start the service's command in its live release, with its output appended to `spool`. Blocks.
+    """Start the service in its live release; its output is appended to `spool`.
 
-    The process leads a session of its own, so that it outlives opsbot and can be told from its siblings.
+    The process leads a new session, so that it outlives opsbot and can be distinguished from other services. Blocks.
 
     Raises:
         ManagerError: the command, its directory or its environment file is missing or unusable.
@@ -64,7 +64,7 @@ def start(service: Service, run: str, spool: Path) -> Started:
     # Only this process reaps it, so until then nothing else can have its pid.
     process = find(child.pid, dead=True)
     pidfd = os.pidfd_open(child.pid)
-    # The pidfd tells its end; Popen must not wait for it, nor warn that nobody did.
+    # The pidfd reports its end; Popen must not wait for it, nor warn that nobody did.
     child.returncode = 0
     if process is None:
         os.close(pidfd)
@@ -83,20 +83,20 @@ def _where(service: Service) -> tuple[Path | None, Path]:
     return release, folder.resolve()
 
 
-def relatives(owner: str, main: Process | None, but: Collection[str] = ()) -> set[Process]:
-    """All living processes of a service: those with the id of one of its runs, and those in the main process's session.
+def relatives(owner: str, main: Process | None = None, *, but: Collection[str] = ()) -> set[Process]:
+    """All living processes with a run id of the service, or in the session of `main`.
 
     owner: the prefix of the service's run ids. but: runs to leave out.
     """
     runs = by_run()
-    family = {one for run, found in runs.items() if run.startswith(owner) and run not in but for one in found}
+    found = {one for run, processes in runs.items() if run.startswith(owner) and run not in but for one in processes}
     if main is not None and alive(main):
-        family.update(in_session(main))
-    return family
+        found.update(in_session(main))
+    return found
 
 
 def terminate(main: Process | None, others: Iterable[Process]) -> None:
-    """Send SIGTERM to the main process's group and to each of the others, and SIGCONT in case they are frozen."""
+    """Send SIGTERM, and SIGCONT for frozen ones, to main's group and the others."""
     group = main.pid if main is not None and alive(main) else None
     for sign in (signal.SIGTERM, signal.SIGCONT):
         if group is not None:
@@ -109,48 +109,55 @@ def terminate(main: Process | None, others: Iterable[Process]) -> None:
 
 
 def kill(processes: Iterable[Process]) -> None:
-    """Send SIGKILL to each."""
     for process in processes:
         with suppress(PermissionError):
             send(process, signal.SIGKILL)
 
 
-async def gone(processes: Iterable[Process], timeout: float) -> None:
+async def _gone(processes: Iterable[Process], timeout: float) -> None:
     """Wait until all of these have ended, for at most `timeout` seconds."""
     loop = asyncio.get_running_loop()
     pidfds = await asyncio.to_thread(lambda: [fd for fd in map(open_pidfd, processes) if fd is not None])
-    waits = {fd: loop.create_future() for fd in pidfds}
+    if not pidfds:
+        return
+    left, all_ended = set(pidfds), asyncio.Event()
+
+    def ended(fd: int) -> None:
+        loop.remove_reader(fd)  # it stays readable
+        left.remove(fd)
+        if not left:
+            all_ended.set()
+
     try:
-        for fd, wait in waits.items():
-            loop.add_reader(fd, _settle, wait)
-        if waits:
-            await asyncio.wait(waits.values(), timeout=timeout)
+        for fd in pidfds:
+            loop.add_reader(fd, ended, fd)
+        with suppress(TimeoutError):
+            async with asyncio.timeout(timeout):
+                await all_ended.wait()
     finally:
         for fd in pidfds:
             loop.remove_reader(fd)
             os.close(fd)
 
 
-def _settle(wait: asyncio.Future[None]) -> None:
-    if not wait.done():
-        wait.set_result(None)
+async def end(main: Process | None, find_all: Callable[..., set[Process]], timeout: float) -> int:
+    """Terminate what `find_all(main)` returns; after `timeout` seconds kill the rest.
 
-
-async def clear(processes: set[Process], look: Callable[[], set[Process]], timeout: float) -> None:
-    """Wait until all of these have ended; after `timeout` seconds kill them, and any others that `look` finds.
-
-    Raises:
-        ManagerError: a process survives SIGKILL.
+    Returns how many were found first. Raises ManagerError if a process survives SIGKILL.
     """
     loop = asyncio.get_running_loop()
-    await gone(processes, timeout)
+    first = processes = await asyncio.to_thread(find_all, main)
+    if not processes:
+        return 0
+    await asyncio.to_thread(terminate, main, processes)
+    await _gone(processes, timeout)
     until = loop.time() + _KILL_TAKES
     while True:
-        processes = await asyncio.to_thread(lambda known: {one for one in known | look() if alive(one)}, processes)
+        processes = await asyncio.to_thread(lambda known: {one for one in known | find_all() if alive(one)}, processes)
         if not processes:
-            return
+            return len(first)
         if loop.time() >= until:
             pids = tuple(sorted(one.pid for one in processes))
             raise ManagerError(message(ManagerCode.SURVIVED_SIGKILL, pids=pids), retry=True)
         await asyncio.to_thread(kill, processes)
-        await gone(processes, _RECHECK)
+        await _gone(processes, _RECHECK)

@@ -1,4 +1,4 @@
-"""The environment of a service: minimal, and without opsbot's own, which holds its secrets."""
+"""The environment of a service, without opsbot's own, which contains secrets."""
 
 import os
 import pwd
@@ -17,13 +17,12 @@ _ESCAPED_IN_DOUBLE = '"\\`$'
 
 
 def parse(text: str) -> dict[str, str]:
-    r"""The variables of an environment file, by the rules of systemd.exec(5), EnvironmentFile=.
+    """Parse an environment file by the rules of systemd.exec(5), EnvironmentFile=.
 
-    A line is `NAME=value`; empty lines, lines that begin with `#` or `;` and lines without `=` are passed over. In
-    'single quotes' everything stands for itself, in "double quotes" a backslash takes the meaning of `"`, backslash,
-    backtick and `$` only; outside them a backslash takes that of any character, and at the end of a line joins the
-    next one.
-    White space round an unquoted value is dropped, and nothing is expanded.
+    A line is `NAME=value`; empty lines, lines that begin with `#` or `;` and lines without `=` are skipped. In 'single
+    quotes' everything is literal, in "double quotes" a backslash escapes `"`, backslash, backtick and `$` only, outside
+    them any character, and at the end of a line it joins the next one. White space around an unquoted value is dropped,
+    and nothing is expanded.
     """
     variables: dict[str, str] = {}
     at = 0
@@ -90,7 +89,7 @@ def _value(text: str, at: int) -> tuple[str, int]:  # noqa: PLR0912 - the states
 
 
 def base() -> dict[str, str]:
-    """The variables of every process that opsbot starts for a service: PATH, HOME, USER, LANG and TZ."""
+    """The variables of all processes of services: PATH, HOME, USER, LOGNAME, LANG, TZ."""
     try:
         user = pwd.getpwuid(os.getuid())
         home, name = user.pw_dir, user.pw_name
@@ -109,11 +108,7 @@ def base() -> dict[str, str]:
 
 
 def of_service(service: Service, run: str, release: Path | None) -> dict[str, str]:
-    """The complete environment of one run of the service.
-
-    Raises:
-        ManagerError: its environment file cannot be read.
-    """
+    """The environment of one run; ManagerError if its file cannot be read."""
     return {
         **base(),
         **_from_file(service.environment_file),

@@ -1,4 +1,4 @@
-"""What of the journal belongs to a unit, and what an entry says. Fields: systemd.journal-fields(7)."""
+"""What the journal has of a unit, as log lines; see systemd.journal-fields(7)."""
 
 import os
 import re
@@ -21,7 +21,7 @@ _COLOUR = re.compile(r"\x1b\[[0-9;:]*m")
 
 @dataclass(frozen=True, slots=True)
 class _Fields:
-    """Names of the fields that tell the unit and its run: in the service's lines, in systemd's, in journald's own."""
+    """Fields with the unit and its run, in lines of service, systemd and journald."""
 
     service: tuple[str, str]
     systemd: tuple[str, str]
@@ -48,11 +48,11 @@ def wanted_fields(scope: Scope) -> str:
 
 
 def matches(scope: Scope, units: Sequence[str], runs: Sequence[str] = ()) -> list[str]:
-    """journalctl's arguments for all lines of these units: their own, and systemd's and journald's about them.
+    """journalctl's arguments for all lines of these units and about them.
 
-    Only fields that a service cannot write itself, or together with one that says that systemd wrote them; else any
-    user could put words into systemd's mouth. Not `-u`, which takes patterns, and not `--user`, which finds nothing for
-    a user whose id is below 1000: their lines are kept in the system's file.
+    Uses only fields that a service cannot write itself, or together with one that proves systemd as the author;
+    otherwise any user could forge systemd's messages. Not `-u`, which takes patterns, and not `--user`, which finds
+    nothing for a user whose id is below 1000: their lines are in the system's file.
     """
     fields, mine = _FIELDS[scope], [f"_UID={os.getuid()}"]
     from_service = mine if scope is Scope.USER else []
@@ -66,17 +66,17 @@ def matches(scope: Scope, units: Sequence[str], runs: Sequence[str] = ()) -> lis
 
 
 def stop_matches(scope: Scope, unit: str, run: str) -> list[str]:
-    """journalctl's arguments for what systemd says as it begins to stop this run of the unit."""
+    """journalctl's arguments for systemd's message that it stops this run."""
     name, invocation = _FIELDS[scope].systemd
     trusted = f"_UID={os.getuid()}" if scope is Scope.USER else "_PID=1"
     return [trusted, f"MESSAGE_ID={STOPPING}", f"{name}={unit}", f"{invocation}={run}"]
 
 
 class Wording:
-    """Entries as lines. `parts`: each line is to say which unit it is of."""
+    """Converts entries to log lines."""
 
     def __init__(self, scope: Scope, *, parts: bool) -> None:
-        """Keep what to look for."""
+        """parts: whether each line is to name its unit."""
         fields = _FIELDS[scope]
         self._user = scope is Scope.USER
         self._service = (fields.service[0].encode(), fields.service[1].encode())
@@ -108,7 +108,6 @@ class Wording:
 
 
 def texts(entry: Entry) -> list[str]:
-    """The lines of an entry's message."""
     message = entry.get(b"MESSAGE")
     if message is None or not entry.get(b"__REALTIME_TIMESTAMP", b"").isdigit():
         return []
@@ -119,15 +118,15 @@ def texts(entry: Entry) -> list[str]:
 
 
 def _level(entry: Entry, text: str, *, manager: bool) -> str:
-    """The graver of what its priority says and what it says itself.
+    """The more severe of the entry's priority and the level in its text.
 
-    journald gives 6 (info) to whatever a service prints, so that this alone says nothing.
+    journald gives 6 (info) to everything that a service prints, so that priority alone is meaningless.
     """
     priority = entry.get(b"PRIORITY", b"")
-    told = _PRIORITIES.get(priority, "")
+    by_priority = _PRIORITIES.get(priority, "")
     if manager:
-        return told
+        return by_priority
     if priority == b"6" and entry.get(b"_TRANSPORT") == b"stdout":
-        told = ""
+        by_priority = ""
     said = level_of(_COLOUR.sub("", text) if "\x1b" in text else text)
-    return max(told, said, key=lambda level: LEVELS.index(level) if level else -1)
+    return max(by_priority, said, key=lambda level: LEVELS.index(level) if level else -1)

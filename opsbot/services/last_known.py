@@ -1,4 +1,4 @@
-"""The state and the log of a service while no daemon runs: looked up on the host. Blocks."""
+"""The state and the log of a service while no daemon runs. Blocks."""
 
 import asyncio
 from collections.abc import Sequence
@@ -15,7 +15,6 @@ if TYPE_CHECKING:
 
 
 def last_state(config: Config, service: Service) -> ServiceState:
-    """The state of a service now, as far as its manager tells it to anybody, and the daemon wrote it down."""
     if service.manager is ManagerKind.SYSTEMD:
         try:
             return systemctl.query_state(service, config.systemd.scope, config.state.directory / "units.json")
@@ -25,14 +24,9 @@ def last_state(config: Config, service: Service) -> ServiceState:
     if record is None:
         return ServiceState(Activity.STOPPED)
     process = record.main()
-    if process is not None:
-        activity = Activity.RUNNING
-    elif record.gave_up:
-        activity = Activity.FAILED
-    else:
-        activity = Activity.FAILED if record.wanted else Activity.STOPPED
+    failed = Activity.FAILED if record.gave_up or record.wanted else Activity.STOPPED
     return ServiceState(
-        activity,
+        Activity.RUNNING if process else failed,
         pid=process.pid if process else None,
         started_at=record.began,
         restarts=record.restarts,
@@ -42,7 +36,7 @@ def last_state(config: Config, service: Service) -> ServiceState:
 
 
 def log_lines(config: Config, service: Service, query: LogQuery) -> list[LogLine]:
-    """Lines that the service wrote, and its manager of it.
+    """Lines of the service, and of its manager about it.
 
     Raises:
         ManagerError: the log cannot be read, the pattern is invalid, or it takes too long.
@@ -58,6 +52,6 @@ def log_lines(config: Config, service: Service, query: LogQuery) -> list[LogLine
 
 
 async def _of_units(journal: "Journal", units: Sequence[str], query: LogQuery) -> list[LogLine]:
-    """Their lines; the run meant by `this_run` is that of the last line each has."""
+    """Their lines; `this_run` means the run of each unit's last line."""
     latest = [await journal.lines([unit], LogQuery(lines=1)) for unit in units] if query.this_run else []
     return await journal.lines(units, query, [line.run for lines in latest for line in lines if line.run])

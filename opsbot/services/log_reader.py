@@ -6,13 +6,13 @@ import re
 import time
 import zlib
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack
+from contextlib import ExitStack, closing
 from datetime import datetime, timedelta
 from pathlib import Path
 
 from opsbot.core.manager_codes import ManagerCode
 from opsbot.core.message import message
-from opsbot.services.log_levels import LEVELS, at_least, level_of
+from opsbot.services.log_levels import at_least, checked_level, level_of
 from opsbot.services.pattern_search import PatternSearch
 from opsbot.services.port import LogLine, LogQuery, ManagerError
 from opsbot.services.process_log import NOTE, parts, stamp
@@ -30,28 +30,25 @@ Entry = tuple[str, str, str]
 
 
 def read(directory: Path, query: LogQuery, run: str | None) -> list[LogLine]:
-    """The last lines that match the query, oldest first. run: the one that `this_run` means. Blocks.
+    """The last lines that match the query, oldest first. Blocks.
 
-    A level means lines of at least that severity; a line without a level counts as info.
+    run: the one that `this_run` means. A level means lines of at least that severity; a line without a level counts as
+    info.
 
     Raises:
         ManagerError: the level or the pattern is invalid, or it takes too long.
     """
-    if query.level is not None and query.level not in LEVELS:
-        raise ManagerError(message(ManagerCode.UNKNOWN_LEVEL, level=query.level, levels=tuple(LEVELS)))
+    level = checked_level(query.level)
     until = time.monotonic() + TIME_LIMIT
     wanted = min(max(query.lines, 0), LINES_AT_MOST)
     with ExitStack() as stack:
-        search = stack.enter_context(PatternSearch(query.grep, until)) if query.grep else None
+        search = stack.enter_context(closing(PatternSearch(query.grep, until))) if query.grep else None
         found: list[Entry] = []
         for batch in _batches(_backwards(directory, query, run), until):
             entries = batch
-            if query.level is not None:
-                level = query.level
+            if level is not None:
                 entries = [entry for entry in entries if at_least(level_of(entry[1]), level)]
-            if search is not None:
-                entries = search.fitting(entries, lambda entry: entry[1])
-            found += entries
+            found += entries if search is None else search.fitting(entries, lambda entry: entry[1])
             if len(found) >= wanted:
                 break
     lines = (_line(entry) for entry in reversed(found[:wanted]))
@@ -131,7 +128,7 @@ def _of_part(data: Bytes) -> Iterator[Entry]:
 
 
 def _run_before(data: Bytes, end: int) -> str:
-    """The run named by the last mark before `end`. The text of a service cannot imitate one: it follows ` | `."""
+    """The run named by the last mark before `end`, which no service can imitate."""
     mark = re.compile(rb"\S{%d}%s(\S+)\n" % (_TIME_LENGTH, re.escape(_RUN_MARK)))
     while (at := data.rfind(_RUN_MARK, 0, end)) >= 0:
         start = data.rfind(b"\n", 0, at) + 1

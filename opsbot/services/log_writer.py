@@ -20,7 +20,7 @@ _BATCHES_AT_ONCE = 64
 
 
 class LogWriter:
-    """Writes the log of one service. An error in doing so is logged, and stops nothing."""
+    """Writes the log of one service. Errors of the disk are logged only."""
 
     def __init__(self, service: Service, directory: Path, clock: Callable[[], datetime], spools: SpoolWatcher) -> None:
         """directory: the service's own."""
@@ -31,15 +31,10 @@ class LogWriter:
         self._lock = asyncio.Lock()
 
     def spool(self, run: str) -> Path:
-        """The file that takes the output of a run."""
         return self._output.spool(run)
 
     def open(self) -> None:
-        """Continue where the previous opsbot stopped. Blocks.
-
-        Raises:
-            OSError: a file cannot be opened.
-        """
+        """Continue where the previous opsbot stopped. Blocks. Raises OSError."""
         self._output.open()
 
     async def begin(self, run: str) -> None:
@@ -53,11 +48,9 @@ class LogWriter:
         await self._write(self._output.finish, note)
 
     async def remark(self, note: str) -> None:
-        """Write a note."""
         await self._write(self._output.remark, note)
 
     async def drain(self) -> None:
-        """Write the output up to now."""
         for _ in range(_BATCHES_AT_ONCE):
             if not await self._write(self._output.drain):
                 return
@@ -65,7 +58,7 @@ class LogWriter:
         self._spools.again(self._name)
 
     async def _write(self, write: Callable[..., list[LogLine]], *arguments: str) -> bool:
-        """Call this in a thread and pass its lines to followers; return whether there were any."""
+        """Call it in a thread and pass lines to followers; return whether there were any."""
         try:
             async with self._lock:
                 self._output.heard = bool(self._followers)
@@ -78,11 +71,7 @@ class LogWriter:
         return bool(lines)
 
     async def lines(self, query: LogQuery, run: str | None) -> list[LogLine]:
-        """Lines that match the query, up to the most recent.
-
-        Raises:
-            ManagerError: the query is invalid, or the search takes too long.
-        """
+        """See `opsbot.services.log_reader.read`."""
         await self.drain()
         return await asyncio.to_thread(read, self._output.log_directory, query, run)
 
@@ -97,7 +86,6 @@ class LogWriter:
             self._followers.discard(queue)
 
     async def close(self) -> None:
-        """Write the output up to now, and stop."""
         await self.drain()
         async with self._lock:
             await asyncio.to_thread(self._output.close)

@@ -1,7 +1,7 @@
 """Searches lines for a pattern that a user typed.
 
-Python's `re` can take hours over a hostile pattern, and holds the interpreter's lock all the while: a thread is no
-protection. Plain text is looked for here; a pattern is given to a process of its own, which can be killed.
+Python's `re` can take hours over a hostile pattern and holds the interpreter's lock meanwhile, so a thread is no
+protection. Plain text is searched here; a pattern is given to a separate process, which can be killed.
 """
 
 import json
@@ -9,10 +9,10 @@ import re
 import select
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Callable
-from types import TracebackType
-from typing import Self, TypeVar
+from typing import TypeVar
 
 from opsbot.core.manager_codes import ManagerCode
 from opsbot.core.message import message
@@ -32,7 +32,10 @@ _BATCH_TEXT = 256 * 1024
 
 
 class PatternSearch:
-    """Searches for one pattern, ignoring case; a context manager. until: by the monotonic clock. Blocks."""
+    """Searches for one pattern, ignoring case. Blocks. Close it.
+
+    until: deadline by the monotonic clock.
+    """
 
     def __init__(self, pattern: str, until: float) -> None:
         """Raises ManagerError when the pattern is invalid or too long."""
@@ -45,37 +48,24 @@ class PatternSearch:
         self._until = until
         self._plain = pattern.lower() if self.is_plain(pattern) else None
         self._pattern = pattern
+        self._lock = threading.Lock()
         self._process: subprocess.Popen[bytes] | None = None
+        self._closed = False
 
     @staticmethod
     def is_plain(pattern: str) -> bool:
-        """Whether the pattern is plain text without special characters."""
         return not _SPECIAL.intersection(pattern)
 
-    def __enter__(self) -> Self:
-        """Return itself; the process starts with the first lines."""
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        """End the process."""
-        if self._process is not None:
-            self._process.kill()
-            self._process.communicate()
-
-    def stop(self) -> None:
-        """Cancel the search, from any thread: `fitting` raises."""
-        process = self._process
+    def close(self) -> None:
+        """End the process, also during a search in another thread, which then raises."""
+        with self._lock:
+            self._closed, process = True, self._process
         if process is not None:
             process.kill()
+            process.communicate()
 
     def fitting(self, items: list[T], text_of: Callable[[T], str]) -> list[T]:
-        """The entries whose text contains the pattern.
-
-        Raises:
-            ManagerError: the time is over.
-        """
+        """The items whose text matches. Raises ManagerError if late or closed."""
         if self._plain is not None:
             return [item for item in items if self._plain in text_of(item).lower()]
         found: list[T] = []
@@ -91,22 +81,15 @@ class PatternSearch:
         return found
 
     def _ask(self, texts: list[str]) -> list[bool]:
-        if self._process is None:
-            self._process = subprocess.Popen(
-                [sys.executable, "-I", "-S", "-c", _SEARCHER, self._pattern],
-                stdin=subprocess.PIPE,
-                stdout=subprocess.PIPE,
-                stderr=subprocess.DEVNULL,
-                start_new_session=True,
-            )
-        stdin, stdout = self._process.stdin, self._process.stdout
+        process = self._started()
+        stdin, stdout = process.stdin, process.stdout
         if stdin is None or stdout is None:
             raise ManagerError(message(ManagerCode.SEARCH_ENDED), retry=True)
         try:
             # The searcher reads the whole line before it searches, so this waits only for its start.
             stdin.write(json.dumps(texts).encode() + b"\n")
             stdin.flush()
-        except BrokenPipeError as error:
+        except (BrokenPipeError, ValueError) as error:
             raise ManagerError(message(ManagerCode.SEARCH_ENDED), retry=True) from error
         answer = bytearray()
         while not answer.endswith(b"\n"):
@@ -118,3 +101,17 @@ class PatternSearch:
                 raise ManagerError(message(ManagerCode.SEARCH_ENDED), retry=True)
             answer += piece
         return [bool(one) for one in json.loads(answer)]
+
+    def _started(self) -> subprocess.Popen[bytes]:
+        with self._lock:
+            if self._closed:
+                raise ManagerError(message(ManagerCode.SEARCH_ENDED), retry=True)
+            if self._process is None:
+                self._process = subprocess.Popen(
+                    [sys.executable, "-I", "-S", "-c", _SEARCHER, self._pattern],
+                    stdin=subprocess.PIPE,
+                    stdout=subprocess.PIPE,
+                    stderr=subprocess.DEVNULL,
+                    start_new_session=True,
+                )
+            return self._process

@@ -1,4 +1,4 @@
-"""What opsbot asks of whatever keeps a service running: systemd, or its own supervisor."""
+"""The port to what keeps services running: systemd, or opsbot's own supervisor."""
 
 from collections.abc import AsyncIterator, Callable, Sequence
 from dataclasses import dataclass
@@ -27,14 +27,13 @@ __all__ = [
 class ServiceState:
     """A service at one moment.
 
-    run: changes with every start (systemd's invocation id). restarts: starts the manager made by itself since the last
-    asked for. exit: how the last run ended, a message of `opsbot.core.exits`; None while it runs, or where there was no
-    run. release: the release folder the main process was started in, resolved from its working directory, None where
-    unknown.
+    run: changes with every start (systemd's invocation id). restarts: automatic starts since the last requested one.
+    exit: how the last run ended, a message of `opsbot.core.exits`; None while it runs, or if there was no run. release:
+    the release folder the main process was started in, resolved from its working directory; None if unknown.
 
-    parts: where several units are one service, how each of them stands, by its name in the configured order; the rest
-    is then what holds of all of them: the least well activity, a run that changes when any of theirs does, a release
-    only where all are in the same one. Empty for a service that is one process or one unit.
+    parts: if the service has several units, the state of each by name, in the configured order. The other fields then
+    combine them: the worst activity, a run that changes with any of theirs, a release only if it is the same for all.
+    Empty for a service that is one process or one unit.
     """
 
     activity: Activity
@@ -46,32 +45,32 @@ class ServiceState:
     stopped_by_hand: bool = False
     release: Path | None = None
     revivable: bool = False
-    """It failed, and the manager leaves it so, but has not tried as often as recovery may: a restart can help."""
+    """It failed, and its manager has given up, but with fewer attempts than recovery may make: a restart can help."""
     parts: tuple[tuple[str, "ServiceState"], ...] = ()
     groups: tuple[str, ...] = ()
-    """The control groups that its processes live in (`/system.slice/web.service`), where it has some of its own."""
+    """The control groups of its processes (`/system.slice/web.service`), if it has separate ones."""
 
     def of(self, part: str) -> "ServiceState":
-        """How one of its parts stands; the whole where no part is named, or it has none of that name."""
+        """The state of this part; of the whole if it has no such part."""
         return dict(self.parts).get(part, self) if part else self
 
 
 class Happening(StrEnum):
-    """What can happen to a service without opsbot asking for it, and the answers to what it asked."""
+    """What can happen to a service, requested by opsbot or not."""
 
     STARTED = "started"
     DIED = "died"
     GAVE_UP = "gave-up"
     BARRED = "barred"
-    """Nothing can start it until a person mends the host, and it does not run: its unit is not there, for one."""
+    """It does not run, and cannot start before a person fixes the host, for example because its unit is missing."""
     STOPPED = "stopped"
 
 
 @dataclass(frozen=True, slots=True)
 class ServiceEvent:
-    """Something happened to a service; `state` is how it stands afterwards. `asked`: opsbot had asked for it.
+    """Something happened to a service.
 
-    part: which of its parts it happened to; "" where it is one.
+    state: the state afterwards. asked: opsbot had requested it. part: the affected part; "" if it has none.
     """
 
     service: str
@@ -83,14 +82,13 @@ class ServiceEvent:
 
 
 class ManagerError(MessageError):
-    """The manager could not do it; the message says why, mostly one of `ManagerCode`.
+    """The manager could not do it; the message says why, usually one of `ManagerCode`.
 
-    retry: whether trying again later is worth it. barred: nothing of the service was started at all, and no release of
-    it could be, until a person fixes the host.
+    retry: whether a later attempt may succeed. barred: nothing of the service was started, and no release of it can be,
+    until a person fixes the host.
     """
 
     def __init__(self, message: Message, *, retry: bool = False, barred: bool = False) -> None:
-        """Keep all three."""
         super().__init__(message)
         self.retry = retry
         self.barred = barred
@@ -98,10 +96,10 @@ class ManagerError(MessageError):
 
 @dataclass(frozen=True, slots=True)
 class LogLine:
-    """One line a service wrote. `text` is untrusted. `level`: error, warning, info, debug, or "" where unknown.
+    """One line of a log; its text is untrusted.
 
-    part: which of the service's units, "" where it is one. manager: the service did not write it, its manager said it
-    of the service ("Main process exited", "Scheduled restart job", "Suppressed 200 messages").
+    level: error, warning, info, debug, or "" if unknown. part: the service's unit, "" if it has only one. manager: not
+    written by the service, but by its manager about it ("Main process exited", "Scheduled restart job").
     """
 
     at: datetime
@@ -113,15 +111,15 @@ class LogLine:
 
 
 def spoken(lines: Sequence[LogLine]) -> list[LogLine]:
-    """What the service wrote itself; where it wrote nothing, what its manager said of it."""
+    """The lines of the service itself; if there are none, those of its manager."""
     return [line for line in lines if not line.manager] or list(lines)
 
 
 @dataclass(frozen=True, slots=True)
 class LogQuery:
-    """Which lines: the last `lines` of those that fit all that is given.
+    """Selects the last `lines` of those that match all criteria.
 
-    `grep` is a regular expression, ignoring case. `level`: that one or graver. `this_run`: only since the last start.
+    `grep` is a regular expression, ignoring case. `level`: at least that severe. `this_run`: only since the last start.
     """
 
     lines: int = 50
@@ -134,42 +132,42 @@ class LogQuery:
 class ServiceManager(Protocol):
     """Starts, stops and watches services. Names are opsbot's service names.
 
-    All methods but `state` raise ManagerError when the manager cannot do it, and each has a time limit of its own.
+    Each method raises ManagerError if the manager cannot do it (`state` only with `refresh`), within a time limit.
     """
 
     async def open(self) -> None:
         """Begin watching; find what runs already. Services are not started by this."""
 
     async def close(self) -> None:
-        """Stop watching. Services go on running."""
+        """Stop watching. Services keep running."""
 
     def listen(self, listener: Callable[[ServiceEvent], None]) -> None:
-        """Call `listener`, on the event loop, for each event from now on. It must not block."""
+        """Call it, on the event loop, for each event from now on. It must not block."""
 
     async def start(self, service: str) -> ServiceState:
         """Start it if it does not run; returns once its process is running."""
 
     async def stop(self, service: str) -> ServiceState:
-        """Stop it, process group and all; returns once nothing of it is left."""
+        """Stop it with its process group; returns once none of its processes is left."""
 
     async def restart(self, service: str, part: str | None = None) -> ServiceState:
-        """Stop and start it, in what is now its live release; returns once its new process is running.
+        """Restart it in its now live release; returns once its new process is running.
 
         part: only this one of its `parts`; None restarts all, one after the other.
         """
 
     def parts(self, service: str) -> tuple[str, ...]:
-        """What a deploy restarts one after the other, in this order: the names of its units, () where it is one."""
+        """Its units in the order in which a deploy restarts them; () if it has only one."""
 
-    async def state(self, service: str, *, anew: bool = False) -> ServiceState:
-        """How it stands now, by the last that its manager told.
+    async def state(self, service: str, *, refresh: bool = False) -> ServiceState:
+        """Its state by the manager's last report.
 
-        anew: it is asked, where what it tells comes a moment late: before something is done to a service that somebody
-        else may just be stopping. That may raise ManagerError.
+        refresh: ask the manager, whose reports may be a moment late: for actions on a service that somebody else may be
+        stopping.
         """
 
     async def logs(self, service: str, query: LogQuery) -> list[LogLine]:
-        """Lines the service wrote, and what its manager said of it, oldest first. Bounded in time and memory."""
+        """Lines of the service, and of its manager about it, oldest first."""
 
     def follow(self, service: str) -> AsyncIterator[LogLine]:
         """Lines as they are written, from now on, until the iterator is closed."""

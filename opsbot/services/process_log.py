@@ -1,8 +1,8 @@
-"""A service's log on disk: lines with their times, in parts that are closed by day and size, packed, dropped in time.
+"""A service's log on disk: lines with their times, in parts by day and size.
 
 A part is `2026-11-24.0001.log`, packed `2026-11-24.0001.log.gz`; names sort by age. A line is its time (UTC, to the
-millisecond), a mark and the text: `|` a line the service wrote, `+` more of a line longer than 16 KiB, `*` what opsbot
-notes, among it `* run ID` where a run begins or the part does.
+millisecond), a mark and the text: `|` a line of the service, `+` the rest of a line longer than 16 KiB, `*` a note of
+opsbot, such as `* run ID` where a run or a part begins.
 """
 
 import gzip
@@ -13,12 +13,12 @@ from pathlib import Path
 
 PART_AT_MOST = 8 * 1024 * 1024
 PARTS_AT_LEAST = 8
-"""A log is cut so that what is dropped at once is no more than an eighth of it."""
+"""At most an eighth of a log is dropped at once."""
 LINE, MORE, NOTE = "|", "+", "*"
 
 
 def stamp(at: datetime) -> str:
-    """The time as it stands before each line: always 24 characters."""
+    """The time as written before each line: always 24 characters."""
     return at.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%S.%f")[:23] + "Z"
 
 
@@ -36,29 +36,28 @@ class ProcessLog:
         self._length = 0
 
     @property
-    def place(self) -> tuple[str, int]:
-        """The part that is written to and its length: where the next line comes."""
+    def position(self) -> tuple[str, int]:
+        """The current part and its length: where the next line is written."""
         return self._name, self._length
 
-    def open(self, place: tuple[str, int] | None) -> None:
-        """Go on after `place`; what was written behind it, by an opsbot that died before it could say so, is dropped.
+    def open(self, position: tuple[str, int] | None) -> None:
+        """Continue at a position; lines after it are dropped. Raises OSError.
 
-        Raises:
-            OSError: the folder or the part cannot be written.
+        Those are of an opsbot that died before it stored its position.
         """
         self.directory.mkdir(parents=True, exist_ok=True)
         for half in self.directory.glob("*.gz.new"):
             half.unlink()
         found = parts(self.directory)
-        if place is not None and place[0]:
-            for part in [part for part in found if part.name.removesuffix(".gz") > place[0]]:
+        if position is not None and position[0]:
+            for part in [part for part in found if part.name.removesuffix(".gz") > position[0]]:
                 part.unlink()
                 found.remove(part)
         if found and found[-1].suffix == ".log":
             self._take(found.pop().name)
-            if place is not None and place[0] == self._name and place[1] < self._length:
-                os.ftruncate(self._fd, place[1])
-                self._length = place[1]
+            if position is not None and position[0] == self._name and position[1] < self._length:
+                os.ftruncate(self._fd, position[1])
+                self._length = position[1]
         for part in found:
             if part.suffix == ".log":
                 _pack(part)
@@ -71,11 +70,11 @@ class ProcessLog:
         self._length = os.fstat(self._fd).st_size
 
     def due(self, at: datetime) -> bool:
-        """Whether a new part must be begun before the next line."""
+        """Whether the next line needs a new part."""
         return self._length >= self._most or not self._name.startswith(at.astimezone(UTC).date().isoformat())
 
     def turn(self, at: datetime) -> Path | None:
-        """Begin a new part; gives the one before, for `pack` once nothing can need it as it is."""
+        """Begin a part; return the previous one, to `pack` once no position refers to it."""
         day = at.astimezone(UTC).date().isoformat()
         before = self._name
         found = parts(self.directory)
@@ -87,11 +86,7 @@ class ProcessLog:
         return self.directory / before if before else None
 
     def write(self, lines: bytes) -> None:
-        """Append whole lines, all or none.
-
-        Raises:
-            OSError: the disk is full, or worse.
-        """
+        """Append whole lines, all or none. Raises OSError if the disk is full or broken."""
         view = memoryview(lines)
         try:
             while view:
@@ -102,12 +97,12 @@ class ProcessLog:
         self._length += len(lines)
 
     def pack(self, part: Path, now: datetime) -> None:
-        """Pack a part that is no longer written to, and drop what is too old or too much."""
+        """Pack a previous part, and drop parts beyond the limits of age and size."""
         _pack(part)
         self.prune(now)
 
     def prune(self, now: datetime) -> None:
-        """Drop what is too old or too much; never the part that is written to."""
+        """Drop parts beyond the limits of age and size, never the current one."""
         oldest = now - self._keep
         found = [part for part in parts(self.directory) if part.name != self._name]
         total = self._length + sum(part.stat().st_size for part in found)
@@ -120,7 +115,6 @@ class ProcessLog:
             total -= size
 
     def close(self) -> None:
-        """Write no more."""
         if self._fd >= 0:
             os.close(self._fd)
             self._fd = -1

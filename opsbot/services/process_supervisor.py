@@ -1,4 +1,4 @@
-"""Supervises one service that runs as a child of opsbot: record, restarts, adoption."""
+"""Supervises one service as a child of opsbot: record, restarts, adoption."""
 
 import asyncio
 import logging
@@ -7,6 +7,7 @@ import secrets
 from collections.abc import Callable, Coroutine
 from dataclasses import dataclass, replace
 from datetime import datetime
+from functools import partial
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -53,7 +54,7 @@ class MainProcess:
 
 
 class ProcessSupervisor:
-    """One service. Operations run one at a time, and finish even if their caller goes away."""
+    """One service. Operations run one at a time, and finish without their caller."""
 
     def __init__(
         self,
@@ -65,7 +66,7 @@ class ProcessSupervisor:
         notify: Callable[[ServiceEvent], None],
         inhibitor: Inhibitor,
     ) -> None:
-        """directory: the service's own, created by `find`. inhibitor: asked before a restart after a crash."""
+        """inhibitor: asked before a restart after a crash."""
         self._inhibitor = inhibitor
         self.service = service
         self.state = ServiceState(Activity.STOPPED)
@@ -87,19 +88,13 @@ class ProcessSupervisor:
     # Operations
 
     async def start(self) -> ServiceState:
-        """Start the service if it does not run."""
-        return await self._finish(self._start())
+        return await asyncio.shield(self._do(self._start()))
 
     async def stop(self) -> ServiceState:
-        """Stop the service."""
-        return await self._finish(self._stop())
+        return await asyncio.shield(self._do(self._stop()))
 
     async def restart(self) -> ServiceState:
-        """Stop the service and start it."""
-        return await self._finish(self._restart())
-
-    async def _finish(self, operation: Coroutine[Any, Any, T]) -> T:
-        return await asyncio.shield(self._do(operation))
+        return await asyncio.shield(self._do(self._restart()))
 
     def _do(self, operation: Coroutine[Any, Any, T]) -> asyncio.Task[T]:
         return self._operations.run(operation, self.service.name)
@@ -135,11 +130,7 @@ class ProcessSupervisor:
     # Start and end of a run
 
     async def _launch(self, *, asked: bool, restarts: int) -> None:
-        """Start a new run.
-
-        Raises:
-            ManagerError: it cannot be started; the state says so, too.
-        """
+        """Start a new run. On ManagerError the state says so, too."""
         run = f"{self._owner}-{secrets.token_hex(6)}"
         self.state = replace(self.state, activity=Activity.STARTING, stopped_by_hand=False)
         # Recorded first: if opsbot dies right after the start, the next one finds the process by this id.
@@ -208,15 +199,12 @@ class ProcessSupervisor:
                 exit=end,
                 started_at=None,
             )
-            log.warning("%s died: %s", self.service.name, end)
+            log.warning("%s died: %s", self.service.name, render(end))
             self._emit(Happening.DIED, asked=False)
-            await self._end_children(_LEFT_BEHIND)
+            await self._end_children()
             await self._save(pid=0, exit=end, gave_up=gave_up)
             await self.log_writer.finish(f"died: {render(end)}")
-            if gave_up:
-                self._give_up()
-            else:
-                self._schedule()
+            self._schedule_or_give_up(gave_up=gave_up)
 
     def _reset_crashes(self) -> None:
         self._crashes.forget()
@@ -224,21 +212,24 @@ class ProcessSupervisor:
             self._restart_timer.cancel()
             self._restart_timer = None
 
-    def _give_up(self) -> None:
-        log.error("%s %s; giving up", self.service.name, self._crashes.reason)
-        self._emit(Happening.GAVE_UP, asked=False)
+    def _schedule_or_give_up(self, *, gave_up: bool) -> None:
+        if gave_up:
+            log.error("%s %s; giving up", self.service.name, self._crashes.reason)
+            self._emit(Happening.GAVE_UP, asked=False)
+        else:
+            self._schedule(self._crashes.delay)
 
-    def _schedule(self, delay: float | None = None) -> None:
-        wait = self._crashes.delay if delay is None else delay
-        self._restart_timer = asyncio.get_running_loop().call_later(wait, lambda: self._do(self._start_again()))
+    def _schedule(self, delay: float) -> None:
+        self._restart_timer = asyncio.get_running_loop().call_later(delay, lambda: self._do(self._start_again()))
 
     async def _start_again(self) -> None:
         async with self._lock:
-            if self._restart_timer is None:  # another operation took its place
+            if self._restart_timer is None:  # another operation replaced it
                 return
             self._restart_timer = None
             if (why := await self._inhibitor(self.service.name)) is not None:
-                log.log(logging.DEBUG if self._inhibited else logging.WARNING, "%s: %s", self.service.name, why)
+                level = logging.DEBUG if self._inhibited else logging.WARNING
+                log.log(level, "%s: %s", self.service.name, render(why))
                 self._inhibited = True
                 self._schedule(_INHIBITED_SECONDS)
                 return
@@ -249,31 +240,22 @@ class ProcessSupervisor:
         try:
             await self._launch(asked=False, restarts=self._record.restarts + 1)
         except ManagerError as error:
-            log.warning("%s: %s", self.service.name, error)
+            log.warning("%s: %s", self.service.name, render(error.message))
             gave_up = self._crashes.count(0.0)
             await self._save(gave_up=gave_up)
             self.state = replace(self.state, activity=Activity.FAILED if gave_up else Activity.RETRYING)
-            if gave_up:
-                self._give_up()
-            else:
-                self._schedule()
+            self._schedule_or_give_up(gave_up=gave_up)
 
     async def _take_down(self) -> None:
-        """End the run, if there is one, and all its processes.
-
-        Raises:
-            ManagerError: a process survives SIGKILL; the state says so, too.
-        """
+        """End the run and its processes. On ManagerError the state says so, too."""
         current = self._main_process
         main = current.process if current is not None else None
         if current is not None and not current.gone.is_set():
             self.state = replace(self.state, activity=Activity.STOPPING)
         self._stopping = True
         try:
-            family = await asyncio.to_thread(child.relatives, self._owner, main)
-            await asyncio.to_thread(child.terminate, main, family)
             timeout = self.service.stop_timeout.total_seconds()
-            await child.clear(family, lambda: child.relatives(self._owner, None), timeout)
+            await child.end(main, partial(child.relatives, self._owner), timeout)
             await self._release_dead()
         except ManagerError as error:
             failed = message(ExitCode.STOP_FAILED, error=error.message)
@@ -283,7 +265,6 @@ class ProcessSupervisor:
             self._stopping = False
 
     async def _release_dead(self) -> None:
-        """Release a main process that is dead."""
         current = self._main_process
         if current is None:
             return
@@ -293,15 +274,12 @@ class ProcessSupervisor:
         self.state = replace(self.state, pid=None, exit=end)
         await self.log_writer.finish(f"stopped: {render(end)}")
 
-    async def _end_children(self, timeout: float) -> None:
-        """End the children of a dead main process, which would keep its port and its files."""
+    async def _end_children(self) -> None:
+        """End children of a dead main process, which would keep its port and files."""
         try:
-            left = await asyncio.to_thread(child.relatives, self._owner, None)
-            if left:
-                await asyncio.to_thread(child.terminate, None, left)
-                await child.clear(left, lambda: child.relatives(self._owner, None), timeout)
+            await child.end(None, partial(child.relatives, self._owner), _LEFT_BEHIND)
         except ManagerError as error:
-            log.error("%s: %s", self.service.name, error)  # noqa: TRY400 - expected, no traceback needed
+            log.error("%s: %s", self.service.name, render(error.message))  # noqa: TRY400 - expected, no traceback needed
 
     async def _exit(self, current: MainProcess) -> Message:
         for wait in _STATUS_AFTER:
@@ -322,7 +300,7 @@ class ProcessSupervisor:
     # Across restarts of opsbot
 
     async def find(self, runs: dict[str, list[Process]], *, resume: bool) -> None:
-        """Take over from the previous opsbot: adopt the process, or report its death and start it if it should run.
+        """Take over from the previous opsbot: adopt the process, or start the service.
 
         runs: the living processes by run.
 
@@ -333,13 +311,7 @@ class ProcessSupervisor:
             try:
                 kept = await asyncio.to_thread(self._load)
             except OSError as error:
-                raise ManagerError(
-                    message(
-                        ManagerCode.DIRECTORY_UNUSABLE,
-                        directory=str(self._directory),
-                        reason=error.strerror or str(error),
-                    )
-                ) from error
+                raise unusable_directory(self._directory, error) from error
             ours = {run: found for run, found in runs.items() if run.startswith(self._owner)}
             self._record = kept or _record_from(ours)
             main = await asyncio.to_thread(self._main, ours)
@@ -374,8 +346,8 @@ class ProcessSupervisor:
         record = self._record
         now = self._clock()
         began = record.began or now
-        told = await asyncio.to_thread(variable, main.pid, "OPSBOT_RELEASE")
-        release = record.release or told or ""
+        inherited = await asyncio.to_thread(variable, main.pid, "OPSBOT_RELEASE")
+        release = record.release or inherited or ""
         await self._save(
             starting=False,
             pid=main.pid,
@@ -395,13 +367,9 @@ class ProcessSupervisor:
     async def _end_earlier_runs(self, main: Process | None) -> None:
         """End the processes of earlier runs, and of a run whose main process is dead."""
         keep = {self._record.run} if main is not None else set()
-        look = _others(self._owner, keep)
-        left = await asyncio.to_thread(look)
-        if not left:
-            return
-        log.warning("%s: ending %d processes of earlier runs", self.service.name, len(left))
-        await asyncio.to_thread(child.terminate, None, left)
-        await child.clear(left, look, _LEFT_BEHIND)
+        ended = await child.end(None, partial(child.relatives, self._owner, but=keep), _LEFT_BEHIND)
+        if ended:
+            log.warning("%s: ended %d processes of earlier runs", self.service.name, ended)
 
     async def _finish_stop(self) -> None:
         record = self._record
@@ -412,7 +380,6 @@ class ProcessSupervisor:
         self.state = replace(self.state, activity=Activity.STOPPED, stopped_by_hand=record.by_hand)
 
     async def _lost(self, *, resume: bool) -> None:
-        """Handle a service that should run and does not."""
         record = self._record
         self.state = ServiceState(Activity.FAILED, None, record.run or None, None, record.restarts, record.exit)
         if record.pid or record.starting:
@@ -421,7 +388,7 @@ class ProcessSupervisor:
             self.state = replace(self.state, activity=activity, exit=why)
             await self._save(pid=0, starting=False, exit=why)
             await self.log_writer.finish(render(why))
-            log.warning("%s: %s", self.service.name, why)
+            log.warning("%s: %s", self.service.name, render(why))
             self._emit(Happening.DIED, asked=False)
         if resume and (not record.gave_up or record.other_boot):
             await self._save(gave_up=False)
@@ -432,7 +399,7 @@ class ProcessSupervisor:
                 await self._relaunch()
 
     async def leave(self) -> None:
-        """Stop watching; the service keeps running. Operations under way get a moment to finish.
+        """Stop watching; the service keeps running. Operations get a moment to finish.
 
         A stop may take as long as the stop timeout: the next opsbot finds it in the record and finishes it.
         """
@@ -464,15 +431,13 @@ class ProcessSupervisor:
         self._notify(ServiceEvent(self.service.name, what, self._clock(), self.state, asked))
 
 
-def _others(owner: str, keep: set[str]) -> Callable[[], set[Process]]:
-    def look() -> set[Process]:
-        return child.relatives(owner, None, keep)
-
-    return look
+def unusable_directory(directory: Path, error: OSError) -> ManagerError:
+    reason = error.strerror or str(error)
+    return ManagerError(message(ManagerCode.DIRECTORY_UNUSABLE, directory=str(directory), reason=reason))
 
 
 def _record_from(ours: dict[str, list[Process]]) -> RunRecord:
-    """Rebuild a lost record from the processes: the newest run counts as the wanted one."""
+    """Rebuild a lost record from the processes: the newest run is the wanted one."""
     leaders = [(one.ticks, run) for run, found in ours.items() for one in found if one.session == one.pid]
     if not leaders:
         return RunRecord()

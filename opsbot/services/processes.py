@@ -5,7 +5,6 @@ clock ticks since the boot) and the boot id. Signals go through a pidfd that is 
 none can reach another process.
 """
 
-import ctypes
 import os
 import signal
 import struct
@@ -59,20 +58,14 @@ def find(pid: int, *, dead: bool = False) -> Process | None:
 
 
 def alive(process: Process) -> bool:
-    """Whether exactly this process is alive."""
-    found = find(process.pid)
-    return found == process
+    return find(process.pid) == process
 
 
 def by_run() -> dict[str, list[Process]]:
     """All living processes with a run id, by that id, oldest first."""
     found: dict[str, list[Process]] = {}
-    me = os.getpid()
-    for pid in pids():
-        if pid == me or not (run := variable(pid, RUN_VARIABLE)):
-            continue
-        process = find(pid)
-        if process is not None:
+    for pid in set(pids()) - {os.getpid()}:
+        if (run := variable(pid, RUN_VARIABLE)) and (process := find(pid)) is not None:
             found.setdefault(run, []).append(process)
     for processes in found.values():
         processes.sort(key=lambda process: (process.ticks, process.pid))
@@ -80,7 +73,7 @@ def by_run() -> dict[str, list[Process]]:
 
 
 def in_session(leader: Process) -> list[Process]:
-    """Every living process of the session that `leader`, which must be alive or not yet reaped, leads."""
+    """All living processes in the session of `leader`, which must not be reaped yet."""
     processes = (find(pid) for pid in pids())
     return [process for process in processes if process is not None and process.session == leader.pid]
 
@@ -91,18 +84,16 @@ def open_pidfd(process: Process) -> int | None:
         fd = os.pidfd_open(process.pid)
     except ProcessLookupError:
         return None
-    found = find(process.pid)
-    if found != process:
+    if not alive(process):
         os.close(fd)
         return None
     return fd
 
 
 def send(process: Process, sign: signal.Signals) -> bool:
-    """Send a signal to exactly this process; False when it has ended.
+    """Send a signal to exactly this process; False if it has ended.
 
-    Raises:
-        PermissionError: it runs as another user.
+    Raises PermissionError if it runs as another user.
     """
     fd = open_pidfd(process)
     if fd is None:
@@ -117,9 +108,9 @@ def send(process: Process, sign: signal.Signals) -> bool:
 
 
 def exit_status(pidfd: int) -> int | None:
-    """The status, as of wait(2), of the process of a readable pidfd; None where it is unknown.
+    """The wait(2) status of the process of a readable pidfd; None if unknown.
 
-    This reaps a child. For a process that a previous opsbot started, the kernel tells it since Linux 6.15
+    This reaps a child. For a process that a previous opsbot started, the kernel reports it since Linux 6.15
     (PIDFD_GET_INFO, once its new parent has reaped it).
     """
     try:
@@ -143,7 +134,7 @@ def _status_of_reaped(pidfd: int) -> int | None:
 
 
 def zombie_status(process: Process) -> int | None:
-    """The status of a zombie that its new parent has not reaped yet; None when it is none.
+    """The status of a zombie that its new parent has not reaped yet, or None.
 
     Field 52 of /proc/PID/stat, visible to those who may trace the process.
     """
@@ -154,17 +145,3 @@ def zombie_status(process: Process) -> int | None:
     if not fields or fields[STATE] not in DEAD or int(fields[STARTED]) != process.ticks:
         return None
     return int(fields[EXIT_CODE])
-
-
-_libc = ctypes.CDLL(None, use_errno=True)
-_PUNCH_HOLE_KEEP_SIZE = 0x02 | 0x01
-
-
-def punch(fd: int, length: int) -> bool:
-    """Free the first `length` bytes of a file without changing its size (fallocate(2)).
-
-    False where the file system does not support it.
-    """
-    call = _libc.fallocate
-    call.argtypes = (ctypes.c_int, ctypes.c_int, ctypes.c_int64, ctypes.c_int64)
-    return bool(call(fd, _PUNCH_HOLE_KEEP_SIZE, 0, length) == 0)

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from opsbot.core.message import Message, decode, encode, plain
+from opsbot.runtime.atomic_file import replace_file
 from opsbot.services.processes import Process, boot_id, find
 
 
@@ -20,9 +21,8 @@ from opsbot.services.processes import Process, boot_id, find
 class RunRecord:
     """One service: whether it should run, and its run.
 
-    wanted: it should run. by_hand: somebody stopped it. run: the id of the last run, "" before the first. starting: its
-    process is about to be created, or was. pid and ticks: its main process, 0 while unknown and after its death.
-    gave_up: it crashed too often. exit: how the last run ended.
+    run: the id of the last run, "" before the first. starting: its process is about to be created, or was. pid and
+    ticks: its main process, 0 while unknown and after its death. gave_up: it crashed too often. exit: of the last run.
     """
 
     wanted: bool = False
@@ -40,16 +40,13 @@ class RunRecord:
 
     @property
     def began(self) -> datetime | None:
-        """When the run began."""
         return datetime.fromisoformat(self.started_at) if self.started_at else None
 
     @property
     def other_boot(self) -> bool:
-        """Whether the host was rebooted since the run began."""
         return bool(self.boot and boot_id() and self.boot != boot_id())
 
     def main(self) -> Process | None:
-        """Its main process, if that is still alive."""
         if not self.pid or self.other_boot:
             return None
         process = find(self.pid)
@@ -57,7 +54,7 @@ class RunRecord:
 
 
 def owner(directory: Path) -> str:
-    """The prefix of the run ids of the service in this directory, the same for every opsbot that uses it."""
+    """The prefix of the service's run ids, the same for every opsbot."""
     return hashlib.sha256(os.fsencode(directory.resolve())).hexdigest()[:12]
 
 
@@ -79,24 +76,6 @@ def _exit(kept: Any) -> Message | None:
 
 
 def save(directory: Path, record: RunRecord, *, lasting: bool) -> None:
-    """Replace the record atomically.
-
-    lasting: it must survive a power cut. What is only about living processes need not.
-
-    Raises:
-        OSError: it cannot be written.
-    """
-    path = directory / "run.json"
-    new = directory / "run.json.new"
-    with new.open("w") as file:
-        json.dump(asdict(record) | {"exit": encode(record.exit) if record.exit else None}, file)
-        if lasting:
-            file.flush()
-            os.fsync(file.fileno())
-    new.replace(path)
-    if lasting:
-        folder = os.open(directory, os.O_RDONLY | os.O_DIRECTORY)
-        try:
-            os.fsync(folder)
-        finally:
-            os.close(folder)
+    """Replace the record. lasting: needed if it changes whether the service should run."""
+    kept = asdict(record) | {"exit": encode(record.exit) if record.exit else None}
+    replace_file(directory / "run.json", json.dumps(kept), lasting=lasting)

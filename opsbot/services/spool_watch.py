@@ -22,13 +22,12 @@ _libc = ctypes.CDLL(None, use_errno=True)
 
 
 class SpoolWatcher:
-    """Calls `grown` on the event loop with the services whose spools grew, at most ten times a second."""
+    """Calls `grown` with the services whose spools grew, at most ten times a second."""
 
-    def __init__(self, grown: Callable[[set[str]], None], rest: float = _REST) -> None:
-        """Watch nothing yet. Without inotify (the host has no instance left) every spool is polled each second."""
+    def __init__(self, grown: Callable[[set[str]], None]) -> None:
+        """Without inotify (the host has no instance left) poll every spool each second."""
         self._loop = asyncio.get_running_loop()
         self._grown = grown
-        self._rest = rest
         self._names: dict[int, str] = {}
         self._polled: set[str] = set()
         self._timer: asyncio.TimerHandle | None = None
@@ -53,7 +52,6 @@ class SpoolWatcher:
             self._timer = self._loop.call_later(_POLL, self._poll)
 
     def forget(self, name: str) -> None:
-        """Stop watching for `name`."""
         self._polled.discard(name)
         for number in [number for number, known in self._names.items() if known == name]:
             del self._names[number]
@@ -61,12 +59,12 @@ class SpoolWatcher:
 
     def again(self, name: str) -> None:
         """Call `grown` for `name` once more, after the usual pause."""
-        self._loop.call_later(self._rest, self._grown, {name})
+        self._loop.call_later(_REST, self._grown, {name})
 
     def _woken(self) -> None:
         # Output within the pause is read at once.
         self._loop.remove_reader(self._fd)
-        self._loop.call_later(self._rest, self._look)
+        self._loop.call_later(_REST, self._look)
 
     def _look(self) -> None:
         if self._fd < 0:
@@ -93,7 +91,6 @@ class SpoolWatcher:
             self._grown(set(self._polled))
 
     def close(self) -> None:
-        """Stop watching."""
         if self._timer is not None:
             self._timer.cancel()
         if self._fd >= 0:

@@ -1,6 +1,6 @@
 """Units as systemd has loaded them, and lint findings in their files.
 
-`systemctl show` tells which files count (fragment and drop-ins, in order); they are read where they lie, so that each
+`systemctl show` reports which files count (fragment and drop-ins, in order); they are read where they lie, so that each
 line number is true. `systemctl cat` would print them into one text.
 """
 
@@ -24,18 +24,8 @@ from opsbot.units.unit_file import UnitFile, UnitText, parse
 SECONDS = 10.0
 FILE_MOST = 1024 * 1024
 _PROPERTIES = (
-    *("Id", "Names", "LoadState", "LoadError", "ActiveState", "SubState", "Result", "UnitFileState"),
-    *(
-        "NeedDaemonReload",
-        "FragmentPath",
-        "DropInPaths",
-        "User",
-        "Group",
-        "WorkingDirectory",
-        "Type",
-        "MainPID",
-        "DynamicUser",
-    ),
+    "Id,Names,LoadState,LoadError,ActiveState,SubState,Result,UnitFileState,NeedDaemonReload,FragmentPath,DropInPaths,"
+    "User,Group,WorkingDirectory,Type,MainPID,DynamicUser"
 )
 _OTHERWISE_INSIDE = (*HOMES, "/tmp", "/var/tmp", "/dev", "/proc")  # noqa: S108 - looked at, never written
 """Paths that look different from inside a hardened unit, such as opsbot's own."""
@@ -53,7 +43,6 @@ class LoadedUnit:
     properties: Mapping[str, str]
 
     def __getitem__(self, name: str) -> str:
-        """A property; "" where it is not set."""
         return self.properties.get(name, "")
 
     @property
@@ -67,12 +56,11 @@ class LoadedUnit:
 
 
 def systemctl(scope: Scope, *words: str) -> list[str]:
-    """The systemctl command for this scope."""
     return ["systemctl", "--user" if scope is Scope.USER else "--system", "--no-pager", "--no-ask-password", *words]
 
 
 async def loaded(units: Sequence[str], scope: Scope) -> dict[str, LoadedUnit]:
-    """The units by the requested names; one that does not exist has LoadState `not-found`.
+    """The units by the requested names; LoadState may be `not-found`.
 
     Raises:
         UnitsError: systemd does not answer.
@@ -80,7 +68,7 @@ async def loaded(units: Sequence[str], scope: Scope) -> dict[str, LoadedUnit]:
     if not units:
         return {}
     try:
-        answer = await ask(systemctl(scope, "show", f"--property={','.join(_PROPERTIES)}", "--", *units), SECONDS)
+        answer = await ask(systemctl(scope, "show", f"--property={_PROPERTIES}", "--", *units), SECONDS)
     except CommandError as error:
         raise UnitsError(str(error)) from error
     blocks = [block for block in answer.out.split("\n\n") if block.strip()]
@@ -94,16 +82,12 @@ async def loaded(units: Sequence[str], scope: Scope) -> dict[str, LoadedUnit]:
 
 
 async def lint_units(units: Mapping[str, str], scope: Scope) -> list[LintFinding]:
-    """Lint findings in the files of these units. Each unit comes with the directory of its releases, "" for none.
-
-    Raises:
-        UnitsError: systemd does not answer.
-    """
+    """Lint findings of units, given with their directory of releases, "" for none."""
     known = await loaded(list(units), scope)
-    return await asyncio.to_thread(_traps, known, units, scope)
+    return await asyncio.to_thread(_findings, known, units, scope)
 
 
-def _traps(known: Mapping[str, LoadedUnit], units: Mapping[str, str], scope: Scope) -> list[LintFinding]:
+def _findings(known: Mapping[str, LoadedUnit], units: Mapping[str, str], scope: Scope) -> list[LintFinding]:
     found: list[LintFinding] = []
     memory = host_figures().memory_total
     for name, unit in known.items():

@@ -2,10 +2,11 @@
 
 import asyncio
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING
 
 from opsbot.core.native import native_changes
 from opsbot.core.updates import Attention
+from opsbot.source.repo import Repository
 
 if TYPE_CHECKING:
     from pathspec import GitIgnoreSpec
@@ -14,19 +15,6 @@ FILES_MOST = 10
 """So many changed files are searched for native modules."""
 SIZE_MOST = 8 << 20
 """A larger one is not: the largest lock files have a few MiB."""
-
-
-class Contents(Protocol):
-    """What is needed of a service's mirror (`opsbot.source.repo.Repository`)."""
-
-    async def changed_paths(self, old: str, new: str) -> tuple[str, ...]:
-        """The files that differ; none where one of the commits is unknown."""
-
-    async def is_ancestor(self, old: str, new: str) -> bool:
-        """Whether `new` has all of `old`; False where one of them is unknown."""
-
-    async def content(self, commit: str, path: str, most: int) -> str | None:
-        """A file as text, "" where there is none; None where it is larger than `most` bytes, or no file."""
 
 
 def gitignore(patterns: Sequence[str]) -> "GitIgnoreSpec":
@@ -41,7 +29,7 @@ def matching(patterns: Sequence[str], paths: Sequence[str]) -> tuple[str, ...]:
     return tuple(sorted(filter(gitignore(patterns).match_file, paths)))
 
 
-async def attention(patterns: Sequence[str], history: Contents, live: str, head: str) -> Attention:
+async def attention(patterns: Sequence[str], history: Repository, live: str, head: str) -> Attention:
     """What differs between the live commit and another one and needs approval."""
     paths = await history.changed_paths(live, head)
     if not paths and not await history.is_ancestor(live, live):

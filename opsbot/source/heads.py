@@ -12,10 +12,8 @@ import logging
 import os
 import re
 from collections.abc import Iterator
-from dataclasses import dataclass
 from pathlib import Path
 from time import monotonic
-from types import TracebackType
 from typing import Self
 from urllib.parse import unquote, urlsplit
 
@@ -23,14 +21,14 @@ import aiohttp
 
 from opsbot.config import SecretMissingError, Source
 from opsbot.core.deploy_codes import SourceCode
-from opsbot.core.message import Message, message
-from opsbot.source.remote import RemoteError, Trouble, basic, explain, git_environment, run_git, with_advice
+from opsbot.core.message import message
+from opsbot.source.remote import RemoteError, Trouble, basic, explain, git_environment, run_git
 
 log = logging.getLogger(__name__)
 
 ANSWER_MOST = 1024 * 1024
 BY_GIT_SECONDS = 3600.0
-"""How long a source that could not be asked in process, and could by git, is asked by git only."""
+"""How long a source that could not be asked in process, and could by git, is asked with `git ls-remote` only."""
 KEEP_SECONDS = 75.0
 """How long an idle connection is kept; most servers close theirs after 60 to 75 s."""
 _NO_LIMIT = aiohttp.ClientTimeout(total=None, connect=30)
@@ -39,34 +37,16 @@ FLUSH, DELIMITER = b"0000", b"0001"
 _ID = re.compile(r"[0-9a-f]{40}(?:[0-9a-f]{24})?")
 
 
-@dataclass(frozen=True, slots=True)
-class HeadProblem:
-    """The branch is unknown. `reason` holds no secret."""
-
-    kind: Trouble
-    reason: Message
-
-    @property
-    def message(self) -> Message:
-        """The reason, with advice on how to fix it."""
-        return with_advice(self.kind, self.reason)
-
-
 class OddAnswerError(Exception):
     """The server did not answer as protocol v2 has it; git may know better."""
 
 
 def pkt(line: bytes) -> bytes:
-    """One pkt-line."""
     return b"%04x" % (len(line) + 4) + line
 
 
 def packets(data: bytes) -> Iterator[bytes | None]:
-    """The payloads of pkt-lines, without their line end; None for flush, delimiter and end of response.
-
-    Raises:
-        OddAnswerError: it is no sequence of pkt-lines, or one says ERR.
-    """
+    """Yield payloads of pkt-lines, None for special ones. Raises OddAnswerError."""
     at = 0
     while at < len(data):
         size = data[at : at + 4]
@@ -87,11 +67,7 @@ def packets(data: bytes) -> Iterator[bytes | None]:
 
 
 def advertised_format(data: bytes) -> str:
-    """The object format in a server's capability advertisement.
-
-    Raises:
-        OddAnswerError: it does not speak version 2, or not ls-refs.
-    """
+    """Return the object format a server advertises. Raises OddAnswerError."""
     lines = [line for line in packets(data) if line is not None and not line.startswith(b"# service=")]
     if not lines or lines[0] != b"version 2":
         raise OddAnswerError("the server does not speak protocol version 2")
@@ -108,11 +84,7 @@ def ls_refs(branch: str, object_format: str) -> bytes:
 
 
 def listed_head(data: bytes, branch: str) -> str | None:
-    """The branch's commit in an answer to `ls_refs`; None where it is not listed.
-
-    Raises:
-        OddAnswerError: it is no such answer, or has no end.
-    """
+    """Return the branch's commit in an answer to `ls_refs`. Raises OddAnswerError."""
     if not data.endswith(FLUSH):
         raise OddAnswerError("the answer has no end")
     wanted = f"refs/heads/{branch}".encode()
@@ -165,28 +137,22 @@ class Heads:
     """Asks remotes. Keeps their connections, and what it learned of how each wants to be asked."""
 
     def __init__(self) -> None:
-        """Nothing is opened before the first question."""
         self._session: aiohttp.ClientSession | None = None
         self._formats: dict[str, str] = {}
         self._by_git: dict[str, float] = {}
 
     async def close(self) -> None:
-        """Close the kept connections."""
         if self._session is not None:
             await self._session.close()
             self._session = None
 
     async def __aenter__(self) -> Self:
-        """Nothing is opened before the first question."""
         return self
 
-    async def __aexit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        """Close."""
+    async def __aexit__(self, *error: object) -> None:
         await self.close()
 
-    async def ask(self, source: Source) -> str | HeadProblem:
+    async def ask(self, source: Source) -> str | RemoteError:
         """The commit its branch points to, or why nobody knows."""
         repository = source.repository
         folder = local_folder(repository)
@@ -201,13 +167,12 @@ class Heads:
             async with asyncio.timeout(source.timeout.total_seconds()):
                 found = await self._ask_http(source)
         except TimeoutError:
-            return HeadProblem(
-                Trouble.TIMEOUT, message(SourceCode.HOST_TIMEOUT, host=url.hostname, limit=source.timeout)
-            )
+            reason = message(SourceCode.HOST_TIMEOUT, host=url.hostname, limit=source.timeout)
+            return RemoteError(Trouble.TIMEOUT, reason)
         except SecretMissingError as error:
-            return HeadProblem(Trouble.CREDENTIALS, message(SourceCode.TOKEN, error=str(error)))
+            return RemoteError(Trouble.CREDENTIALS, message(SourceCode.TOKEN, error=str(error)))
         except (aiohttp.ClientError, OddAnswerError, OSError) as error:
-            log.debug("%s is asked by git: %s", url.hostname, error)
+            log.debug("asking %s with git instead: %s", url.hostname, error)
             self._formats.pop(repository, None)
             answer = await self._ask_git(source)
             if isinstance(answer, str):
@@ -226,7 +191,7 @@ class Heads:
         if kind is None:
             advertisement = await self._exchange("GET", f"{base}/info/refs?service=git-upload-pack", headers)
             kind = self._formats[source.repository] = advertised_format(advertisement)
-        # Each request of version 2 stands by itself: the advertisement is asked for once, not at every poll.
+        # Requests of version 2 are independent: the advertisement is requested once, not at every poll.
         headers["Content-Type"] = "application/x-git-upload-pack-request"
         answer = await self._exchange("POST", f"{base}/git-upload-pack", headers, ls_refs(source.branch, kind))
         return listed_head(answer, source.branch)
@@ -235,7 +200,7 @@ class Heads:
         try:
             return await self._request(method, url, headers, data)
         except (aiohttp.ServerDisconnectedError, aiohttp.ClientOSError):
-            # Most often a kept connection that the server closed just now: a fresh one tells.
+            # Most often a kept connection that the server closed just now: try a fresh one.
             return await self._request(method, url, headers, data)
 
     async def _request(self, method: str, url: str, headers: dict[str, str], data: bytes | None) -> bytes:
@@ -256,21 +221,20 @@ class Heads:
                     raise OddAnswerError(f"an answer of more than {ANSWER_MOST} bytes")
             return bytes(body)
 
-    async def _ask_git(self, source: Source) -> str | HeadProblem:
+    async def _ask_git(self, source: Source) -> str | RemoteError:
         name = f"refs/heads/{source.branch}"
         try:
             environment = await asyncio.to_thread(git_environment, source)
             arguments = ["ls-remote", "--", source.repository, name]
             result = await run_git(arguments, env=environment, timeout=source.timeout.total_seconds())
         except RemoteError as error:
-            return HeadProblem(error.kind, error.reason)
+            return error
         if result.status != 0:
-            problem = explain(result)
-            return HeadProblem(problem.kind, problem.reason)
+            return explain(result)
         lines = (line.split("\t") for line in result.out.splitlines())
         found = next((words[0] for words in lines if words[1:] == [name]), None)
         return found if found and _ID.fullmatch(found) else _no_branch(source)
 
 
-def _no_branch(source: Source) -> HeadProblem:
-    return HeadProblem(Trouble.NO_BRANCH, message(SourceCode.NO_BRANCH, branch=source.branch))
+def _no_branch(source: Source) -> RemoteError:
+    return RemoteError(Trouble.NO_BRANCH, message(SourceCode.NO_BRANCH, branch=source.branch))

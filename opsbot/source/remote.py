@@ -60,7 +60,7 @@ class Trouble(StrEnum):
 
 
 TRANSIENT = frozenset({Trouble.NETWORK, Trouble.TIMEOUT, Trouble.DISK, Trouble.OTHER})
-"""Troubles that may pass by themselves; the others wait for a person."""
+"""Problems that may pass without a change here; the others wait for a person."""
 
 
 class RemoteError(MessageError):
@@ -71,7 +71,7 @@ class RemoteError(MessageError):
 
     def __init__(self, kind: Trouble, reason: Message, *, retry: bool | None = None) -> None:
         """Keep the kind and the reason; `retry` follows from the kind if it is not given."""
-        super().__init__(with_advice(kind, reason))
+        super().__init__(message(SourceCode.PROBLEM, reason=reason, advice=advice(kind)))
         self.kind = kind
         self.reason = reason
         self.retry = kind in TRANSIENT if retry is None else retry
@@ -147,7 +147,6 @@ def _ssh_command(source: Source) -> str:
 
 
 def basic(username: str, token: str) -> str:
-    """The value of an Authorization header."""
     return "Basic " + base64.b64encode(f"{username}:{token}".encode()).decode()
 
 
@@ -189,18 +188,15 @@ async def run_git(
     cwd: Path | None = None,
     env: Mapping[str, str],
     timeout: float,
-    check: bool = False,
     most: int = OUTPUT_MOST,
     umask: int = -1,
 ) -> GitResult:
-    """Run `git ARGS` in a session of its own; killed with all its children at the time limit (seconds) or on cancel.
+    """Run `git ARGS` in a separate session; killed with all its children at the time limit (seconds) or on cancel.
 
-    check: a status other than 0 is raised, explained. most: bytes of output kept at most. umask: for what it writes;
-    -1 leaves opsbot's own.
+    most: bytes of output kept at most. umask: for what it writes; -1 leaves opsbot's own.
 
     Raises:
-        RemoteError: TIMEOUT at the limit; OTHER when git cannot be started or prints more than `most`; with `check`,
-            whatever `explain` finds.
+        RemoteError: TIMEOUT at the limit; OTHER when git cannot be started or prints more than `most`.
     """
     secrets = secrets_in(env)
     try:
@@ -221,12 +217,8 @@ async def run_git(
     if out is None:
         reason = message(SourceCode.GIT_OUTPUT, verb=_verb(args), most=most)
         raise RemoteError(Trouble.OTHER, reason, retry=False)
-    result = GitResult(
-        status, scrub(out.decode(errors="replace"), secrets), scrub(err.decode(errors="replace"), secrets)
-    )
-    if check and status != 0:
-        raise explain(result)
-    return result
+    printed, said = out.decode(errors="replace"), err.decode(errors="replace")
+    return GitResult(status, scrub(printed, secrets), scrub(said, secrets))
 
 
 async def _begin(
@@ -297,7 +289,7 @@ async def _end(process: asyncio.subprocess.Process) -> None:
 async def _drained(process: asyncio.subprocess.Process, most: float) -> None:
     """Wait for its end, and throw away what is still in its pipes, or they are never closed.
 
-    Not for ever: asyncio's `wait` waits for the pipes too, and who left the session may hold them open, or fill them.
+    Limited, as asyncio's `wait` waits for the pipes too, and who left the session may hold them open, or fill them.
     """
     with suppress(TimeoutError):
         async with asyncio.timeout(most):
@@ -357,11 +349,6 @@ _ADVICE: Mapping[Trouble, SourceCode] = {
 def advice(kind: Trouble) -> Message | None:
     """What a person can do about it; None where nothing is known."""
     return message(_ADVICE[kind]) if kind in _ADVICE else None
-
-
-def with_advice(kind: Trouble, reason: Message) -> Message:
-    """What is wrong, and what a person can do about it."""
-    return message(SourceCode.PROBLEM, reason=reason, advice=advice(kind))
 
 
 def explain(result: GitResult) -> RemoteError:

@@ -3,7 +3,7 @@
 It holds what was fetched and can be deleted at any time: a damaged one is created again, and a changed address in the
 configuration is used at the next fetch, because the address is given to each fetch and stored nowhere. What the tracked
 branch points to is kept under `refs/opsbot/tracked`, so that no renamed branch can be in its way; each kept release has
-a ref of its own, so that a rewritten history does not remove a release's commit.
+a separate ref, so that a rewritten history does not remove a release's commit.
 
 git itself fetches and exports (`opsbot.source.remote.run_git`: time limits, no prompts, no secrets shown); GitPython
 reads, in a thread, and is imported when it is first needed.
@@ -101,10 +101,7 @@ class Repository:
     """One service's mirror."""
 
     def __init__(self, source: Source, mark: str = "", mirror: Path | None = None) -> None:
-        """Remember where; nothing is touched yet. `mark` is handed to every git, see `MARK`.
-
-        mirror: where it is, if not in the source's directory.
-        """
+        """mark: passed to every git, see `MARK`. mirror: if not in the source's directory."""
         self.source = source
         self.mirror = mirror or source.directory / "mirror.git"
         self._mark = mark
@@ -289,7 +286,7 @@ class Repository:
         return await asyncio.to_thread(ask)
 
     async def resolve(self, name: str) -> str | None:
-        """The commit a full ref name, or a commit id of 7 digits and more, stands for in the mirror."""
+        """The commit a full ref name, or a commit id of 7 digits and more, resolves to in the mirror."""
 
         def ask(repo: "git.Repo") -> str | None:
             found = str(repo.git.rev_parse("--verify", "--quiet", f"{name}^{{commit}}", kill_after_timeout=60))
@@ -310,7 +307,6 @@ class Repository:
         return await self._read(ask) or ((), 0)
 
     async def commit(self, name: str) -> Commit | None:
-        """One commit, as it is shown."""
         return await self._read(lambda repo: _commit(repo.commit(name)))
 
     async def is_ancestor(self, old: str, new: str) -> bool:
@@ -391,7 +387,8 @@ class Repository:
             return None
         others = ["ls-files", "--others", "--directory", "--no-empty-directory", "-z"]
         try:
-            changed = await self._git(["diff-files", "--name-only", "-z"], place, cwd=folder)
+            # Not `diff-files`: to that a file with another time, as after a restored backup, is a changed one.
+            changed = await self._git(["diff", "--no-ext-diff", "--no-renames", "--name-only", "-z"], place, cwd=folder)
             added = await self._git(others, place, cwd=folder)
         except RemoteError:  # too much to be listed, or too slow
             return None

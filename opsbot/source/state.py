@@ -11,8 +11,7 @@ from opsbot.core.deployment import Commit, Deployment, Hold, Quarantine
 from opsbot.core.message import Message, Param, encode, message
 from opsbot.core.model import NotificationKind, SourceState
 from opsbot.core.updates import UpdateReason
-from opsbot.source.heads import HeadProblem
-from opsbot.source.remote import TRANSIENT, scrub
+from opsbot.source.remote import TRANSIENT, RemoteError, scrub
 from opsbot.store import incident_repository, ledger, outbox
 
 HISTORY = 30
@@ -34,12 +33,11 @@ class Known:
 
 def gather(db: sqlite3.Connection, service: str) -> Known:
     """All of it, at one moment."""
-    live = ledger.live(db, service)
-    kept = ledger.releases(db, service) if live is not None else ()
+    live = ledger.live_release(db, service)
     unfinished = ledger.unfinished(db, service)
     return Known(
         incident_repository.source(db, service),
-        next((release.commit for release in kept if live is not None and release.name == live.release), None),
+        live.commit if live else None,
         ledger.hold(db, service),
         ledger.quarantined(db, service),
         tuple(ledger.deployments(db, service, HISTORY)),
@@ -47,12 +45,17 @@ def gather(db: sqlite3.Connection, service: str) -> Known:
     )
 
 
+def _report(db: sqlite3.Connection, state: SourceState, key: str, now: datetime, said: Message, **body: object) -> bool:
+    body["text"] = encode(said)
+    return outbox.put(db, key, NotificationKind.SOURCE, state.service, now, body=body)
+
+
 def _said(code: UpdateCode, service: str, source: Source, **params: Param) -> Message:
     return message(code, service=service, source=scrub(source.repository), branch=source.branch, **params)
 
 
 def failed(
-    db: sqlite3.Connection, state: SourceState, source: Source, problem: HeadProblem, now: datetime
+    db: sqlite3.Connection, state: SourceState, source: Source, problem: RemoteError, now: datetime
 ) -> SourceState:
     """The source did not answer: remember since when, and report it once, if it is more than a blip."""
     again = state.failing_since is not None
@@ -62,14 +65,8 @@ def failed(
     incident_repository.save_source(db, after)
     if after.told and not state.told:
         said = _said(UpdateCode.SOURCE_FAILED, state.service, source, since=state.answered_at, problem=problem.message)
-        body: dict[str, object] = {
-            "text": encode(said),
-            "ok": False,
-            "since": (state.answered_at or since).timestamp(),
-            "kind": str(problem.kind),
-        }
-        key = f"source:{state.service}:{since.timestamp():.0f}"
-        outbox.put(db, key, NotificationKind.SOURCE, state.service, now, body=body)
+        details = {"ok": False, "since": (state.answered_at or since).timestamp(), "kind": str(problem.kind)}
+        _report(db, state, f"source:{state.service}:{since.timestamp():.0f}", now, said, **details)
     return after
 
 
@@ -79,13 +76,9 @@ def answered(db: sqlite3.Connection, state: SourceState, source: Source, now: da
     after = replace(state, failing_since=None, failure=None, told=False)
     incident_repository.save_source(db, after)
     if state.told:
-        body: dict[str, object] = {
-            "text": encode(_said(UpdateCode.SOURCE_ANSWERS, state.service, source, after=now - since)),
-            "ok": True,
-            "since": since.timestamp(),
-        }
+        said = _said(UpdateCode.SOURCE_ANSWERS, state.service, source, after=now - since)
         key = f"source-ok:{state.service}:{since.timestamp():.0f}"
-        outbox.put(db, key, NotificationKind.SOURCE, state.service, now, body=body)
+        _report(db, state, key, now, said, ok=True, since=since.timestamp())
     return after
 
 
@@ -93,9 +86,8 @@ def rewritten(db: sqlite3.Connection, state: SourceState, source: Source, old: s
     """Report that the branch was set to a commit that does not follow from where it was."""
     head = state.head or ""
     said = _said(UpdateCode.REWRITTEN, state.service, source, commit=head, before=old)
-    body: dict[str, object] = {"text": encode(said), "ok": True, "kind": "rewritten", "old": old, "commit": head}
     key = f"source-rewritten:{state.service}:{old}:{head}"
-    return outbox.put(db, key, NotificationKind.SOURCE, state.service, now, body=body)
+    return _report(db, state, key, now, said, ok=True, kind="rewritten", old=old, commit=head)
 
 
 def note_update(

@@ -11,7 +11,6 @@ class Changes:
     """Waiters and their conditions; `notify` wakes those whose condition is true."""
 
     def __init__(self) -> None:
-        """Start without waiters."""
         self._waiting: list[Callable[[], None]] = []
 
     def notify(self) -> None:

@@ -3,7 +3,7 @@
 import asyncio
 import json
 import logging
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
@@ -11,10 +11,9 @@ from aiohttp import web
 
 from opsbot.standin.client_input import InputError
 from opsbot.standin.errors import ApiError, Json
-from opsbot.standin.guild import CATEGORY, VOICE, Channel, Member, iso
-from opsbot.standin.interaction import AUTOCOMPLETE, COMMAND, COMPONENT, MODAL_SUBMIT
-from opsbot.standin.permissions import ALL, PermissionBit
-from opsbot.standin.plumbing import answer, nothing
+from opsbot.standin.guild import CATEGORY, VOICE, Channel, Member, iso, text_id
+from opsbot.standin.permissions import ALL
+from opsbot.standin.plumbing import answer
 from opsbot.standin.state import APPLICATION_ID, GUILD_ID, OWNER_ID, ROLE_IDS, GatewayEvent
 
 if TYPE_CHECKING:
@@ -25,6 +24,7 @@ log = logging.getLogger(__name__)
 HISTORY = 100
 QUEUED_FRAMES = 5_000
 NAME_LENGTH = 32
+Action = Callable[[web.Request, Json], Json | None]
 _AS_THEY_ARE = {"MESSAGE_CREATE", "MESSAGE_UPDATE", "MESSAGE_DELETE", "TYPING_START"}
 _CHANNELS = {"CHANNEL_CREATE", "CHANNEL_UPDATE", "CHANNEL_DELETE", "THREAD_CREATE", "THREAD_UPDATE", "THREAD_DELETE"}
 
@@ -57,7 +57,6 @@ class ClientApi:
     """The page's routes, and the frames it is sent."""
 
     def __init__(self, standin: "Standin") -> None:
-        """Subscribe to the stand-in's events."""
         self._standin = standin
         self._sockets: set[PageSocket] = set()
         self._busy: set[str] = set()
@@ -66,10 +65,13 @@ class ClientApi:
     def add_routes(self, router: web.UrlDispatcher) -> None:
         """Register the routes."""
         router.add_get("/client/ws", self.get_socket)
-        router.add_post("/client/interactions", self.post_interaction)
-        router.add_post("/client/messages", self.post_message)
-        router.add_post("/client/members", self.post_member)
-        router.add_post("/client/members/{member}/roles", self.post_roles)
+        for path, action, shape in (
+            ("interactions", self._interact, "{member_id, channel_id, nonce, type, data}"),
+            ("messages", self._post_message, "{member_id, channel_id, content}"),
+            ("members", self._add_member, "{name, roles}"),
+            ("members/{member}/roles", self._set_roles, "{roles: [ids]}"),
+        ):
+            router.add_post(f"/client/{path}", _serve(action, shape))
         router.add_post("/client/panel/{button}", self.post_panel)
 
     # frames
@@ -109,7 +111,7 @@ class ClientApi:
     def snapshot(self, me: Member) -> Json:
         """Return everything one member can see."""
         state = self._standin.state
-        channels = [c for c in state.channels.values() if self._sees(me, c) and c.type != VOICE]
+        channels = [c for c in state.channels.values() if self._standin.state.may(me, c) and c.type != VOICE]
         written = [c.id for c in channels if c.type != CATEGORY]
         return {
             "guild": {"id": str(GUILD_ID), "name": state.guild_name},
@@ -127,9 +129,6 @@ class ClientApi:
             "connected": self._standin.connected,
             "away": self._standin.faults.is_away,
         }
-
-    def _sees(self, member: Member, channel: Channel) -> bool:
-        return bool(self._standin.state.permissions(member, channel) & PermissionBit.VIEW_CHANNEL)
 
     def _commands(self, member: Member) -> list[Json]:
         """List the commands that Discord's client offers the member."""
@@ -186,7 +185,7 @@ class ClientApi:
         channel = state.channels.get(channel_id) if channel_id is not None else None
         for socket in tuple(self._sockets):
             member = state.members.get(socket.member_id)
-            if channel is None or (member is not None and self._sees(member, channel)):
+            if channel is None or (member is not None and self._standin.state.may(member, channel)):
                 socket.send(text)
 
     def send_to(self, member_id: int, name: str, data: Json) -> None:
@@ -214,52 +213,28 @@ class ClientApi:
 
     # a person's actions
 
-    async def post_interaction(self, request: web.Request) -> web.Response:
-        """Handle a command, click, key stroke in an option, or submitted form."""
+    def _interact(self, _: web.Request, body: Json) -> None:
+        data = body.get("data")
+        self._standin.interactions.create(
+            int(body["member_id"]),
+            int(body["channel_id"]),
+            body["type"],
+            data if isinstance(data, dict) else {},
+            nonce=text_id(body.get("nonce")),
+            message_id=int(body["message_id"]) if body.get("message_id") else None,
+        )
 
-        def do(body: Json) -> web.Response:
-            if body["type"] not in (COMMAND, COMPONENT, AUTOCOMPLETE, MODAL_SUBMIT):
-                return answer({"message": "There is no interaction of that type."}, 400)
-            data = body.get("data")
-            self._standin.interactions.create(
-                int(body["member_id"]),
-                int(body["channel_id"]),
-                body["type"],
-                data if isinstance(data, dict) else {},
-                nonce=None if body.get("nonce") is None else str(body["nonce"]),
-                message_id=int(body["message_id"]) if body.get("message_id") else None,
-            )
-            return nothing()
+    def _post_message(self, _: web.Request, body: Json) -> Json:
+        state = self._standin.state
+        member, channel = state.member(int(body["member_id"])), state.channel(int(body["channel_id"]))
+        return self._standin.store.send(channel, member, {"content": str(body["content"])}, [])
 
-        return await _with_body(request, "{member_id, channel_id, nonce, type, data}", do)
+    def _add_member(self, _: web.Request, body: Json) -> Json:
+        name = " ".join(str(body["name"]).split())[:NAME_LENGTH] or "nobody"
+        return shown_member(self._standin.state.add_member(name, map(int, body.get("roles") or ())))
 
-    async def post_message(self, request: web.Request) -> web.Response:
-        """Post a message as a member."""
-
-        def do(body: Json) -> web.Response:
-            state = self._standin.state
-            member, channel = state.member(int(body["member_id"])), state.channel(int(body["channel_id"]))
-            return answer(self._standin.store.send(channel, member, {"content": str(body["content"])}, []))
-
-        return await _with_body(request, "{member_id, channel_id, content}", do)
-
-    async def post_member(self, request: web.Request) -> web.Response:
-        """Add a member."""
-
-        def do(body: Json) -> web.Response:
-            name = " ".join(str(body["name"]).split())[:NAME_LENGTH] or "nobody"
-            return answer(shown_member(self._standin.state.add_member(name, map(int, body.get("roles") or ()))))
-
-        return await _with_body(request, "{name, roles}", do)
-
-    async def post_roles(self, request: web.Request) -> web.Response:
-        """Replace a member's roles."""
-
-        def do(body: Json) -> web.Response:
-            self._standin.state.set_roles(int(request.match_info["member"]), [int(role) for role in body["roles"]])
-            return nothing()
-
-        return await _with_body(request, "{roles: [ids]}", do)
+    def _set_roles(self, request: web.Request, body: Json) -> None:
+        self._standin.state.set_roles(int(request.match_info["member"]), [int(role) for role in body["roles"]])
 
     async def post_panel(self, request: web.Request) -> web.Response:
         """Press a button of the panel; it is disabled while its action runs."""
@@ -292,22 +267,24 @@ async def _body(request: web.Request) -> Json | None:
     return body if isinstance(body, dict) else None
 
 
-async def _with_body(request: web.Request, shape: str, do: Callable[[Json], web.Response]) -> web.Response:
-    """Process the body.
+def _serve(action: Action, shape: str) -> Callable[[web.Request], Awaitable[web.Response]]:
+    """Answer with what the action returns, 400, or Discord's error."""
 
-    Answer 400 for a wrong shape and Discord's own error for a rejected request.
-    """
-    body = await _body(request)
-    if body is None:
-        return answer({"message": f"Expected {shape}."}, 400)
-    try:
-        return do(body)
-    except InputError as error:
-        return answer({"message": str(error)}, 400)
-    except ApiError as error:
-        return answer(error.body(), error.status)
-    except (KeyError, TypeError, ValueError) as error:
-        return answer({"message": f"Expected {shape}: {error}"}, 400)
+    async def run(request: web.Request) -> web.Response:
+        body = await _body(request)
+        if body is None:
+            return answer({"message": f"Expected {shape}."}, 400)
+        try:
+            found = action(request, body)
+        except InputError as error:
+            return answer({"message": str(error)}, 400)
+        except ApiError as error:
+            return answer(error.body(), error.status)
+        except (KeyError, TypeError, ValueError) as error:
+            return answer({"message": f"Expected {shape}: {error}"}, 400)
+        return web.Response(status=204) if found is None else answer(found)
+
+    return run
 
 
 def frame(name: str, data: object) -> str:
@@ -317,10 +294,9 @@ def frame(name: str, data: object) -> str:
 
 def shown_member(member: Member) -> Json:
     """A member as the page gets it."""
-    user = member.user()
-    keys = ("id", "username", "global_name", "avatar")
+    user = {key: member.user()[key] for key in ("id", "username", "global_name", "avatar")}
     return {
-        "user": {key: user[key] for key in keys} | {"bot": member.bot},
+        "user": user | {"bot": member.bot},
         "nick": member.nick,
         "roles": [str(role) for role in member.roles],
         "status": "offline" if member.status == "offline" else "online",
@@ -334,7 +310,7 @@ def shown_channel(channel: Channel) -> Json:
         "name": channel.name,
         "type": channel.type,
         "topic": channel.topic,
-        "parent_id": None if channel.parent_id is None else str(channel.parent_id),
+        "parent_id": text_id(channel.parent_id),
     }
     if channel.is_thread:
         shown |= {"archived": channel.archived, "locked": channel.locked}

@@ -3,25 +3,16 @@
 Returns the `data` object of the interaction, or raises InputError with what the client would say.
 """
 
-from dataclasses import dataclass
-
 from opsbot.standin import commands as kinds
 from opsbot.standin import components as parts
 from opsbot.standin.errors import Json
 from opsbot.standin.guild import Member
+from opsbot.standin.interaction import value_options
 from opsbot.standin.state import GUILD_ID, StandinState
 
 
 class InputError(Exception):
     """The client (or Discord for it) refuses the input; the text says why."""
-
-
-@dataclass(frozen=True, slots=True)
-class Checked:
-    """The interaction's data, and the definition of the command or component."""
-
-    data: Json
-    source: Json
 
 
 def find_command(state: StandinState, data: Json) -> Json:
@@ -37,7 +28,7 @@ def find_command(state: StandinState, data: Json) -> Json:
     raise InputError(f"There is no command /{name or wanted_id}.")
 
 
-def command_data(state: StandinState, data: Json, *, autocomplete: bool) -> Checked:
+def command_data(state: StandinState, data: Json, *, autocomplete: bool) -> Json:
     """Check the options of a command.
 
     While completing (`autocomplete`) they may be incomplete.
@@ -48,19 +39,19 @@ def command_data(state: StandinState, data: Json, *, autocomplete: bool) -> Chec
     if "guild_id" in command:
         sent["guild_id"] = command["guild_id"]
     if command["type"] == 1:
-        given = _dicts(data.get("options"))
+        given = kinds.json_objects(data.get("options"))
         sent["options"] = _options(state, command, given, resolved, autocomplete=autocomplete)
-        if autocomplete and sum(1 for option in _leaves(sent["options"]) if option.get("focused")) != 1:
+        if autocomplete and sum(1 for option in value_options(sent["options"]) if option.get("focused")) != 1:
             raise InputError("Exactly one option must be focused.")
     else:
         sent["target_id"] = str(data.get("target_id") or "")
     if resolved:
         sent["resolved"] = resolved
-    return Checked(sent, command)
+    return sent
 
 
 def _options(state: StandinState, owner: Json, given: list[Json], resolved: Json, *, autocomplete: bool) -> list[Json]:
-    known = {option["name"]: option for option in _dicts(owner.get("options"))}
+    known = {option["name"]: option for option in kinds.json_objects(owner.get("options"))}
     sent = []
     for option in given:
         name = option.get("name")
@@ -68,7 +59,9 @@ def _options(state: StandinState, owner: Json, given: list[Json], resolved: Json
         if spec is None:
             raise InputError(f"{owner['name']} has no option {name!r}.")
         if spec["type"] in (kinds.SUB_COMMAND, kinds.SUB_COMMAND_GROUP):
-            inner = _options(state, spec, _dicts(option.get("options")), resolved, autocomplete=autocomplete)
+            inner = _options(
+                state, spec, kinds.json_objects(option.get("options")), resolved, autocomplete=autocomplete
+            )
             sent.append({"name": spec["name"], "type": spec["type"], "options": inner})
             continue
         if option.get("focused"):
@@ -90,7 +83,7 @@ def _options(state: StandinState, owner: Json, given: list[Json], resolved: Json
 
 def _value(state: StandinState, spec: Json, value: object, resolved: Json) -> object:
     kind, name = spec["type"], spec["name"]
-    choices = _dicts(spec.get("choices"))
+    choices = kinds.json_objects(spec.get("choices"))
     if choices and all(choice["value"] != value for choice in choices):
         raise InputError(f"{name}: pick one of the choices.")
     if kind == kinds.STRING:
@@ -152,7 +145,7 @@ def _resolve_member(state: StandinState, member: Member, resolved: Json) -> None
     resolved.setdefault("members", {})[str(member.id)] = shown
 
 
-def component_data(state: StandinState, message: Json, data: Json) -> Checked:
+def component_data(state: StandinState, message: Json, data: Json) -> Json:
     """Check a click or a selection against the message as it is now."""
     custom_id = data.get("custom_id")
     found = next((c for c in parts.walk(message.get("components")) if c.get("custom_id") == custom_id), None)
@@ -173,7 +166,7 @@ def component_data(state: StandinState, message: Json, data: Json) -> Checked:
             sent["resolved"] = resolved
     elif found["type"] != parts.BUTTON:
         raise InputError("This component cannot be used.")
-    return Checked(sent, found)
+    return sent
 
 
 _SELECT_KINDS = {
@@ -194,7 +187,10 @@ def _check_picked(state: StandinState, select: Json, values: list[str], resolved
         _resolve(state, str(select["custom_id"]), _SELECT_KINDS[select["type"]], value, resolved)
 
 
-def modal_data(state: StandinState, modal: Json, given: list[Json]) -> Json:
+_SUBMITTED = ("type", "id", "custom_id", "components", "component")
+
+
+def modal_data(state: StandinState, modal: Json, given: object) -> Json:
     """Check the fields of a modal.
 
     Returns the data of its submission in the modal's own structure.
@@ -206,17 +202,13 @@ def modal_data(state: StandinState, modal: Json, given: list[Json]) -> Json:
     resolved: Json = {}
 
     def submitted(component: Json) -> Json:
-        done: Json = {"type": component["type"], "id": component.get("id")}
-        if "components" in component:
-            done["components"] = [submitted(inner) for inner in component["components"]]
-        if "component" in component:
-            done["component"] = submitted(component["component"])
+        done = {key: component[key] for key in _SUBMITTED if component.get(key) is not None}
         if component.get("custom_id") is not None:
-            done["custom_id"] = component["custom_id"]
             _fill(state, component, done, values.get(str(component["custom_id"]), {}), resolved)
         return done
 
-    sent: Json = {"custom_id": modal["custom_id"], "components": [submitted(c) for c in modal["components"]]}
+    filled = [parts.rebuild(component, submitted) for component in modal["components"]]
+    sent: Json = {"custom_id": modal["custom_id"], "components": filled}
     if resolved:
         sent["resolved"] = resolved
     return sent
@@ -248,11 +240,3 @@ def _fill(state: StandinState, component: Json, done: Json, given: Json, resolve
         if component["type"] in parts.SELECTS:
             _check_picked(state, component, values, resolved)
         done["values"] = values
-
-
-def _leaves(options: list[Json]) -> list[Json]:
-    return [leaf for option in options for leaf in (_leaves(option["options"]) if "options" in option else [option])]
-
-
-def _dicts(items: object) -> list[Json]:
-    return [item for item in items if isinstance(item, dict)] if isinstance(items, list) else []

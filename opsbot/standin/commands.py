@@ -1,10 +1,12 @@
 """Registered application commands: validation and storage."""
 
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
+from typing import Any
 
-from opsbot.standin.errors import ApiError, FormErrors, Json, refuse
+from opsbot.standin.errors import ApiError, FormErrors, Json, Path, bad_form, refuse
+from opsbot.standin.schema import Schema, filled, form, integer, is_integer, items, required, text, validate
 
 # https://discord.com/developers/docs/interactions/application-commands#naming, with \w for the listed scripts.
 _NAME = re.compile(r"^[-_'\w]{1,32}$")
@@ -13,7 +15,6 @@ SUB_COMMAND, SUB_COMMAND_GROUP, STRING, INTEGER, BOOLEAN, USER, CHANNEL, ROLE, M
 )
 DAILY_CREATES = 200
 TOTAL_CHARACTERS = 8000
-NAME_CHARACTERS = 32
 _DAY = 86_400.0
 _MOST = {1: 100, 2: 15, 3: 15}
 
@@ -44,23 +45,17 @@ class Commands:
         A command of the same name keeps its id.
         """
         errors = FormErrors()
-        entries = errors.objects([], payloads, most=130)
-        seen: set[tuple[int, str]] = set()
-        for index, payload in entries:
-            check_command(errors, [index], payload)
-            key = _key(payload)
-            if key in seen:
-                errors.add(
-                    [index, "name"], "APPLICATION_COMMANDS_DUPLICATE_NAME", "Application command names must be unique"
-                )
-            seen.add(key)
-        for kind, most in _MOST.items():
-            if sum(1 for found, _ in seen if found == kind) > most:
-                raise ApiError(400, 30032, f"Maximum number of application commands reached ({most})")
+        items(_COMMAND, 130)(errors, [], payloads)
+        entries = json_objects(payloads)
+        keys = [_key(payload) for payload in entries]
+        for index, key in enumerate(keys):
+            if key in keys[:index]:
+                errors.add([index, "name"], "APPLICATION_COMMANDS_DUPLICATE_NAME")
+        _check_number(keys)
         errors.raise_if_any()
-        self._count_new([key for key in seen if key not in self.stored], now)
+        self._count_new([key for key in keys if key not in self.stored], now)
         fresh = iter(ids)
-        self.stored = {_key(p): self._store(p, fresh) for _, p in entries}
+        self.stored = {_key(payload): self._store(payload, fresh) for payload in entries}
         return self.all()
 
     def upsert(self, payload: Json, ids: Iterable[int], now: float) -> tuple[Json, bool]:
@@ -68,15 +63,11 @@ class Commands:
 
         Returns it and whether it is new.
         """
-        errors = FormErrors()
-        check_command(errors, [], payload)
-        errors.raise_if_any()
+        validate(_COMMAND, payload)
         key = _key(payload)
         new = key not in self.stored
         if new:
-            kind = key[0]
-            if sum(1 for found, _ in self.stored if found == kind) >= _MOST[kind]:
-                raise ApiError(400, 30032, f"Maximum number of application commands reached ({_MOST[kind]})")
+            _check_number([*self.stored, key])
             self._count_new([key], now)
         self.stored[key] = self._store(payload, iter(ids))
         return self.stored[key], new
@@ -85,13 +76,10 @@ class Commands:
         """Change some keys of one."""
         before = self.get(command_id)
         after = {**before, **changes}
-        errors = FormErrors()
-        check_command(errors, [], after)
-        errors.raise_if_any()
+        validate(_COMMAND, after)
         if _key(after) != _key(before):
             if _key(after) in self.stored:
-                errors.add(["name"], "APPLICATION_COMMANDS_DUPLICATE_NAME", "Application command names must be unique")
-                errors.raise_if_any()
+                raise bad_form(["name"], "APPLICATION_COMMANDS_DUPLICATE_NAME")
             del self.stored[_key(before)]
         self.stored[_key(after)] = after
         return after
@@ -114,6 +102,7 @@ class Commands:
     def _store(self, payload: Json, ids: Iterable[int]) -> Json:
         old = self.stored.get(_key(payload))
         fresh = iter(ids)
+        permissions = payload.get("default_member_permissions")
         stored: Json = {
             "id": old["id"] if old else str(next(fresh)),
             "application_id": str(self.application_id),
@@ -123,7 +112,7 @@ class Commands:
             "name_localizations": payload.get("name_localizations"),
             "description": payload.get("description") or "",
             "description_localizations": payload.get("description_localizations"),
-            "default_member_permissions": _as_text(payload.get("default_member_permissions")),
+            "default_member_permissions": None if permissions is None else str(permissions),
             "nsfw": bool(payload.get("nsfw")),
             "options": payload.get("options") or [],
         }
@@ -136,113 +125,95 @@ class Commands:
         return stored
 
 
-def _as_text(value: object) -> str | None:
-    return None if value is None else str(value)
-
-
 def _key(payload: Json) -> tuple[int, str]:
     kind = payload.get("type")
     return kind if isinstance(kind, int) and kind else 1, str(payload.get("name"))
 
 
-def check_command(errors: FormErrors, path: list[str | int], command: Json) -> None:
-    """Check one command: names, lengths, counts, the order of required options, 8000 characters altogether."""
-    kind = errors.integer([*path, "type"], command.get("type"), least=1, most=3) or 1
-    if kind == 1:
+def _check_number(keys: Sequence[tuple[int, str]]) -> None:
+    for kind, most in _MOST.items():
+        if sum(found == kind for found, _ in set(keys)) > most:
+            raise ApiError(400, 30032, f"Maximum number of application commands reached ({most})")
+
+
+def _check_name(errors: FormErrors, path: Path, value: Any) -> None:
+    filled(32)(errors, path, value)
+    if isinstance(value, str) and value and (not _NAME.match(value[:32]) or value != value.lower()):
+        errors.add(path, "APPLICATION_COMMAND_INVALID_NAME")
+
+
+def _check_kind(errors: FormErrors, path: Path, command: Json) -> None:
+    if (command.get("type") or 1) == 1:
         _check_name(errors, [*path, "name"], command.get("name"))
-        errors.text([*path, "description"], command.get("description"), most=100, least=1, required=True)
+        filled(100)(errors, [*path, "description"], command.get("description"))
     else:
-        errors.text([*path, "name"], command.get("name"), most=32, least=1, required=True)
+        filled(32)(errors, [*path, "name"], command.get("name"))
         if command.get("description") or command.get("options"):
-            errors.add(
-                [*path, "description"],
-                "APPLICATION_COMMAND_CONTEXT_MENU_DESCRIPTION_INVALID",
-                "Context menu commands cannot have description",
-            )
-    _check_options(errors, path, command, depth=0)
+            errors.add([*path, "description"], "APPLICATION_COMMAND_CONTEXT_MENU_DESCRIPTION_INVALID")
     if _size(command) > TOTAL_CHARACTERS:
-        errors.add(path, "APPLICATION_COMMAND_TOO_LARGE", "Command exceeds maximum size (8000)")
+        errors.add(path, "APPLICATION_COMMAND_TOO_LARGE")
 
 
-def _check_name(errors: FormErrors, path: list[str | int], name: object) -> None:
-    text = errors.text(path, name, most=32, least=1, required=True)
-    if text and len(text) <= NAME_CHARACTERS and (not _NAME.match(text) or text != text.lower()):
-        errors.add(path, "APPLICATION_COMMAND_INVALID_NAME", "Command name is invalid")
+def _check_options(depth: int) -> Schema:
+    """The rules about the options of a command, or `depth` levels below it."""
+
+    def check(errors: FormErrors, path: Path, owner: Json) -> None:
+        place: Path = [*path, "options"]
+        items(_OPTION, 25)(errors, place, owner.get("options"))
+        options = json_objects(owner.get("options"))
+        subs = [option.get("type") in _SUBS for option in options]
+        if any(subs) and not all(subs):
+            errors.add(place, "APPLICATION_COMMAND_OPTIONS_TYPE_INVALID")
+        names = [option.get("name") for option in options]
+        for index, option in enumerate(options):
+            here: Path = [*place, index]
+            if names[index] in names[:index]:
+                errors.add([*here, "name"], "APPLICATION_COMMAND_OPTIONS_NAME_INVALID")
+            if subs[index]:
+                if depth > (1 if option["type"] == SUB_COMMAND else 0):
+                    errors.add(here, "APPLICATION_COMMAND_OPTIONS_TYPE_INVALID")
+                check_inner = _check_options(depth + 1)
+                check_inner(errors, here, option)
+            elif option.get("required") and not all(each.get("required") for each in options[:index]):
+                errors.add(here, "APPLICATION_COMMAND_OPTIONS_REQUIRED_INVALID")
+
+    return check
 
 
-def _check_options(errors: FormErrors, path: list[str | int], owner: Json, depth: int) -> None:
-    optional_seen = False
-    names: set[object] = set()
-    options = errors.objects([*path, "options"], owner.get("options"), most=25)
-    subs = [option.get("type") in (SUB_COMMAND, SUB_COMMAND_GROUP) for _, option in options]
-    if any(subs) and not all(subs):
-        errors.add(
-            [*path, "options"],
-            "APPLICATION_COMMAND_OPTIONS_TYPE_INVALID",
-            "Sub-command and sub-command group option types are mutually exclusive to all other types",
-        )
-    for index, option in options:
-        here = [*path, "options", index]
-        _check_name(errors, [*here, "name"], option.get("name"))
-        errors.text([*here, "description"], option.get("description"), most=100, least=1, required=True)
-        if option.get("name") in names:
-            errors.add([*here, "name"], "APPLICATION_COMMAND_OPTIONS_NAME_INVALID", "Option names must be unique")
-        names.add(option.get("name"))
-        kind = errors.integer([*here, "type"], option.get("type"), least=1, most=11)
-        if kind is None:
-            errors.required([*here, "type"])
-        elif kind in (SUB_COMMAND, SUB_COMMAND_GROUP):
-            if (kind == SUB_COMMAND_GROUP and depth > 0) or depth > 1:
-                errors.add(here, "APPLICATION_COMMAND_OPTIONS_TYPE_INVALID", "Sub-commands are nested too deeply")
-            _check_options(errors, here, option, depth + 1)
-        else:
-            if option.get("required") and optional_seen:
-                errors.add(
-                    [*path, "options", index],
-                    "APPLICATION_COMMAND_OPTIONS_REQUIRED_INVALID",
-                    "Required options must be placed before non-required options",
-                )
-            optional_seen = optional_seen or not option.get("required")
-            _check_values(errors, here, option, kind)
-
-
-def _check_values(errors: FormErrors, path: list[str | int], option: Json, kind: int) -> None:
-    choices = errors.objects([*path, "choices"], option.get("choices"), most=25)
-    if option.get("autocomplete"):
-        if choices:
-            errors.add(
-                [*path, "autocomplete"],
-                "APPLICATION_COMMAND_OPTIONS_AUTOCOMPLETE_INVALID",
-                "Choices and autocomplete are mutually exclusive",
-            )
-        if kind not in (STRING, INTEGER, NUMBER):
-            errors.add(
-                [*path, "autocomplete"],
-                "APPLICATION_COMMAND_OPTIONS_AUTOCOMPLETE_INVALID",
-                "Autocomplete is not available for this option type",
-            )
-    for index, choice in choices:
-        check_choice(errors, [*path, "choices", index], choice, kind)
+def _check_values(errors: FormErrors, path: Path, option: Json) -> None:
+    kind, choices = option.get("type"), option.get("choices")
+    if option.get("autocomplete") and (choices or kind not in (STRING, INTEGER, NUMBER)):
+        errors.add([*path, "autocomplete"], "APPLICATION_COMMAND_OPTIONS_AUTOCOMPLETE_INVALID")
+    if kind not in _SUBS:
+        items(choice_of(kind), 25)(errors, [*path, "choices"], choices)
     if kind == STRING:
-        errors.integer([*path, "min_length"], option.get("min_length"), least=0, most=6000)
-        errors.integer([*path, "max_length"], option.get("max_length"), least=1, most=6000)
+        form({"min_length": integer(0, 6000), "max_length": integer(1, 6000)})(errors, path, option)
 
 
-def check_choice(errors: FormErrors, path: list[str | int], choice: Json, kind: int) -> None:
-    """Check one choice, registered or autocompleted: name 1-100, a string value at most 100."""
-    errors.text([*path, "name"], choice.get("name"), most=100, least=1, required=True)
-    value = choice.get("value")
-    if kind == STRING:
-        errors.text([*path, "value"], value, most=100, required=True)
-    elif isinstance(value, bool) or not isinstance(value, (int, float)) or (kind == INTEGER and value != int(value)):
-        errors.add([*path, "value"], "NUMBER_TYPE_COERCE", f'Value "{value}" is not a number.')
+def choice_of(kind: Any) -> Schema:
+    """A choice of an option of that type, registered or autocompleted."""
+
+    def check_number(errors: FormErrors, path: Path, value: Any) -> None:
+        fits = is_integer(value) if kind == INTEGER else is_integer(value) or isinstance(value, float)
+        if not fits and not (isinstance(value, float) and value.is_integer()):
+            errors.add(path, "NUMBER_TYPE_COERCE", value=value, type="a number")
+
+    return form({"name": filled(100), "value": required(text(100) if kind == STRING else check_number)})
+
+
+_SUBS = (SUB_COMMAND, SUB_COMMAND_GROUP)
+_OPTION = form({"name": _check_name, "description": filled(100), "type": required(integer(1, 11))}, _check_values)
+_COMMAND = form({"type": integer(1, 3)}, _check_kind, _check_options(0))
 
 
 def _size(node: Json) -> int:
     own = sum(len(str(node.get(key) or "")) for key in ("name", "description"))
-    choices = sum(len(str(c.get("name") or "")) + len(str(c.get("value") or "")) for c in _dicts(node.get("choices")))
-    return own + choices + sum(_size(option) for option in _dicts(node.get("options")))
+    choices = sum(
+        len(str(c.get("name") or "")) + len(str(c.get("value") or "")) for c in json_objects(node.get("choices"))
+    )
+    return own + choices + sum(_size(option) for option in json_objects(node.get("options")))
 
 
-def _dicts(items: object) -> list[Json]:
-    return [item for item in items if isinstance(item, dict)] if isinstance(items, list) else []
+def json_objects(value: object) -> list[Json]:
+    """The objects in a list; none where it is no list."""
+    return [each for each in value if isinstance(each, dict)] if isinstance(value, list) else []

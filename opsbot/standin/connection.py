@@ -6,6 +6,7 @@ import socket
 import struct
 import time
 import zlib
+from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -30,7 +31,7 @@ class CloseCode:
 
 
 def reset(transport: asyncio.BaseTransport | None) -> None:
-    """End a TCP connection with a reset, as a crashed peer would: no FIN, nothing flushed."""
+    """End a TCP connection with a reset: no FIN, nothing flushed."""
     if transport is None:
         return
     sock = transport.get_extra_info("socket")
@@ -43,22 +44,28 @@ def reset(transport: asyncio.BaseTransport | None) -> None:
 class Connection:
     """One WebSocket: writes frames in order, compressed as the client asked."""
 
-    def __init__(self, ws: "web.WebSocketResponse", transport: asyncio.BaseTransport | None, compression: str) -> None:
-        """`compression` is the query's: "zlib-stream" or none.
-
-        Anything else is sent as plain text.
-        """
+    def __init__(
+        self,
+        ws: "web.WebSocketResponse",
+        transport: asyncio.BaseTransport | None,
+        compression: str,
+        on_sent: Callable[[], None],
+    ) -> None:
+        """`compression` is the query's: "zlib-stream", or anything else for plain text."""
         self.ws = ws
         self.transport = transport
         self.session: GatewaySession | None = None
         self.closing = False
         self.last_heartbeat = time.monotonic()
         self._zlib = zlib.compressobj() if compression == "zlib-stream" else None
+        self.unsent = 0
+        self._on_sent = on_sent
         self._frames: asyncio.Queue[str | None] = asyncio.Queue()
         self._writer = asyncio.create_task(self._write())
 
     def send(self, frame: str) -> None:
         """Queue a frame. Never blocks or fails; a lost connection drops it."""
+        self.unsent += 1
         self._frames.put_nowait(frame)
 
     def send_op(self, op: int, data: object) -> None:
@@ -75,6 +82,8 @@ class Connection:
                     await self.ws.send_bytes(data)
             except (ConnectionError, RuntimeError):
                 return  # the session keeps its replay buffer; RESUME sends it again
+            self.unsent -= 1
+            self._on_sent()
 
     async def close(self, code: int, reason: str = "") -> None:
         """Send what is queued, then close with that code."""

@@ -42,7 +42,7 @@ class Response:
 
     @property
     def type(self) -> int | None:
-        """The callback's type: 4 message, 5 deferred, 6 deferred update, 7 update, 8 choices, 9 modal."""
+        """The callback's type: 4 message, 5, 6 deferred, 7 update, 8 choices, 9 modal."""
         return self.interaction.response_type
 
     @property
@@ -119,7 +119,6 @@ class Person:
     """
 
     def __init__(self, standin: "Standin", member_id: int) -> None:
-        """Use `Standin.member` to create one."""
         self.standin = standin
         self.id = member_id
 

@@ -1,10 +1,9 @@
 """Discord's error responses: status, code, message, and a form's `errors` tree."""
 
-from collections.abc import Sequence
 from typing import Any
 
 Json = dict[str, Any]
-_SNOWFLAKE_DIGITS = 20
+Path = list[str | int]
 
 
 class ApiError(Exception):
@@ -72,96 +71,72 @@ def refuse(name: str) -> ApiError:
     return ApiError(status, code, message)
 
 
+# The text of each problem of a body, by its code.
+_PROBLEMS = {
+    "APPLICATION_COMMANDS_DUPLICATE_NAME": "Application command names must be unique",
+    "APPLICATION_COMMAND_CONTEXT_MENU_DESCRIPTION_INVALID": "Context menu commands cannot have description",
+    "APPLICATION_COMMAND_INVALID_NAME": "Command name is invalid",
+    "APPLICATION_COMMAND_OPTIONS_AUTOCOMPLETE_INVALID": "Autocomplete is for texts and numbers without choices",
+    "APPLICATION_COMMAND_OPTIONS_NAME_INVALID": "Option names must be unique",
+    "APPLICATION_COMMAND_OPTIONS_REQUIRED_INVALID": "Required options must be placed before non-required options",
+    "APPLICATION_COMMAND_OPTIONS_TYPE_INVALID": "Sub-commands exclude other types, and only groups nest them",
+    "APPLICATION_COMMAND_TOO_LARGE": "Command exceeds maximum size (8000)",
+    "BASE_TYPE_BAD_LENGTH": "Must be between {least} and {most} in length.",
+    "BASE_TYPE_CHOICES": "Value must be one of {choices}.",
+    "BASE_TYPE_MAX_LENGTH": "Must be {most} or fewer in length.",
+    "BASE_TYPE_REQUIRED": "This field is required",
+    "BUTTON_COMPONENT_CUSTOM_ID_URL_MUTUALLY_EXCLUSIVE": "A custom id and url cannot both be specified",
+    "BUTTON_COMPONENT_INVALID_EMOJI": "Invalid emoji",
+    "BUTTON_COMPONENT_LABEL_OR_EMOJI_REQUIRED": "A button must have a label or an emoji",
+    "BUTTON_COMPONENT_URL_REQUIRES_LINK_STYLE": "Only a link button has a url",
+    "COMPONENT_CUSTOM_ID_DUPLICATED": "Component custom id cannot be duplicated",
+    "COMPONENT_LAYOUT_WIDTH_EXCEEDED": "Width of components in an action row must be less than or equal to 5",
+    "COMPONENT_TEXT_DISPLAY_MAX_LENGTH_EXCEEDED": "The total length of text exceeds the maximum size of {most}.",
+    "DATE_TIME_TYPE_PARSE": "Could not parse {value}. Should be ISO8601.",
+    "LIST_TYPE_CONVERT": "Only iterables may be used in a ListType",
+    "MAX_EMBED_SIZE_EXCEEDED": "Embed size exceeds maximum size of {most}",
+    "MESSAGE_ALLOWED_MENTIONS_PARSE_EXCLUSIVE": 'parse:["{kind}"] and {kind}: [ids...] are mutually exclusive.',
+    "MESSAGE_CANNOT_USE_LEGACY_FIELDS_WITH_COMPONENTS_V2": (
+        "The '{field}' field cannot be used when using MessageFlags.IS_COMPONENTS_V2"
+    ),
+    "MODEL_TYPE_CONVERT": "Only dictionaries may be used in a ModelType",
+    "NUMBER_TYPE_COERCE": 'Value "{value}" is not {type}.',
+    "NUMBER_TYPE_MAX": "int value should be less than or equal to {most}.",
+    "NUMBER_TYPE_MIN": "int value should be greater than or equal to {least}.",
+    "REPLIES_UNKNOWN_MESSAGE": "Unknown message",
+    "SELECT_COMPONENT_MAX_VALUES_GREATER_THAN_OPTIONS": "max_values cannot be greater than the number of options",
+    "SELECT_COMPONENT_MIN_VALUES_GREATER_THAN_MAX": "min_values cannot be greater than max_values",
+    "SELECT_COMPONENT_OPTION_VALUE_DUPLICATED": "The specified option value is already used",
+    "STRING_TYPE_CONVERT": 'Could not interpret "{value}" as string.',
+    "TEXT_INPUT_MIN_GREATER_THAN_MAX": "min_length cannot exceed max_length",
+    "UNFURLED_MEDIA_ITEM_REFERENCED_ATTACHMENT_NOT_FOUND": "The referenced attachment {url} was not found",
+    "UNION_TYPE_CHOICES": 'Value of field "type" must be one of {choices}.',
+    "URL_TYPE_INVALID_SCHEME": "Scheme must be one of {choices}.",
+    "URL_TYPE_INVALID_URL": "Not a well formed URL.",
+}
+
+
 class FormErrors:
     """Collects the errors in a request body and raises them together as 50035."""
 
     def __init__(self) -> None:
-        """Start without errors."""
         self._tree: Json = {}
 
-    def add(self, path: Sequence[str | int], code: str, message: str) -> None:
-        """Note one problem at a path such as ("embeds", 0, "title")."""
+    def add(self, path: Path, code: str, **words: object) -> None:
+        """Note one problem at a path like ["embeds", 0]; `words` complete its text."""
         node = self._tree
         for key in path:
             node = node.setdefault(str(key), {})
-        node.setdefault("_errors", []).append({"code": code, "message": message})
-
-    @property
-    def empty(self) -> bool:
-        """Whether there are no errors so far."""
-        return not self._tree
+        node.setdefault("_errors", []).append({"code": code, "message": _PROBLEMS[code].format(**words)})
 
     def raise_if_any(self) -> None:
         """Raise ApiError 400/50035 if there are errors."""
         if self._tree:
             raise ApiError(400, 50035, "Invalid Form Body", self._tree)
 
-    def text(
-        self, path: Sequence[str | int], value: object, *, most: int, least: int = 0, required: bool = False
-    ) -> str | None:
-        """Check a string's type and length; return it when it is one."""
-        if value is None:
-            if required:
-                self.required(path)
-            return None
-        if not isinstance(value, str):
-            self.add(path, "STRING_TYPE_CONVERT", f'Could not interpret "{value}" as string.')
-            return None
-        if required and least > 0 and not value:
-            self.required(path)
-        elif least > 0 and not least <= len(value) <= most:
-            self.add(path, "BASE_TYPE_BAD_LENGTH", f"Must be between {least} and {most} in length.")
-        elif len(value) > most:
-            self.add(path, "BASE_TYPE_MAX_LENGTH", f"Must be {most} or fewer in length.")
-        return value
 
-    def required(self, path: Sequence[str | int]) -> None:
-        """Note a missing field."""
-        self.add(path, "BASE_TYPE_REQUIRED", "This field is required")
-
-    def items(self, path: Sequence[str | int], value: object, *, most: int, least: int = 0) -> list[Any]:
-        """Check a list's type and length; return it (empty when it is none)."""
-        if value is None:
-            if least:
-                self.required(path)
-            return []
-        if not isinstance(value, list):
-            self.add(path, "LIST_TYPE_CONVERT", "Only iterables may be used in a ListType")
-            return []
-        if least and not least <= len(value) <= most:
-            self.add(path, "BASE_TYPE_BAD_LENGTH", f"Must be between {least} and {most} in length.")
-        elif len(value) > most:
-            self.add(path, "BASE_TYPE_MAX_LENGTH", f"Must be {most} or fewer in length.")
-        return value
-
-    def objects(self, path: Sequence[str | int], value: object, *, most: int, least: int = 0) -> list[tuple[int, Json]]:
-        """Check a list of objects; return (index, object) of those that are objects."""
-        found: list[tuple[int, Json]] = []
-        for index, item in enumerate(self.items(path, value, most=most, least=least)):
-            if isinstance(item, dict):
-                found.append((index, item))
-            else:
-                self.add([*path, index], "MODEL_TYPE_CONVERT", "Only dictionaries may be used in a ModelType")
-        return found
-
-    def snowflake(self, path: Sequence[str | int], value: object) -> int | None:
-        """Check an id; return it when it is one."""
-        text = str(value)
-        wrong_type = isinstance(value, bool) or not isinstance(value, (int, str))
-        if wrong_type or not text.isdecimal() or len(text) > _SNOWFLAKE_DIGITS:
-            self.add(path, "NUMBER_TYPE_COERCE", f'Value "{value}" is not snowflake.')
-            return None
-        return int(text)
-
-    def integer(self, path: Sequence[str | int], value: object, *, least: int, most: int) -> int | None:
-        """Check an integer and its range; return it when it is one."""
-        if value is None:
-            return None
-        if isinstance(value, bool) or not isinstance(value, int):
-            self.add(path, "NUMBER_TYPE_COERCE", f'Value "{value}" is not int.')
-            return None
-        if value < least:
-            self.add(path, "NUMBER_TYPE_MIN", f"int value should be greater than or equal to {least}.")
-        elif value > most:
-            self.add(path, "NUMBER_TYPE_MAX", f"int value should be less than or equal to {most}.")
-        return value
+def bad_form(path: Path, code: str, **words: object) -> ApiError:
+    """A 50035 of one problem."""
+    errors = FormErrors()
+    errors.add(path, code, **words)
+    return ApiError(400, 50035, "Invalid Form Body", errors._tree)  # noqa: SLF001 - of this module

@@ -4,7 +4,7 @@ import asyncio
 import re
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import Protocol
+from http.client import responses
 
 from opsbot.standin.errors import ApiError, Json
 from opsbot.standin.gateway import Gateway
@@ -13,7 +13,7 @@ from opsbot.standin.messages import Messages
 
 @dataclass(slots=True)
 class Rule:
-    """The fault for the next `times` requests with this method and a matching path (without /api/v10)."""
+    """The fault for the next `times` requests; paths are without /api/v10."""
 
     method: str
     path: re.Pattern[str]
@@ -31,38 +31,20 @@ class Rule:
         return self.times > 0 and self.method in ("*", method.upper()) and self.path.search(path) is not None
 
 
-class SetAway(Protocol):
-    """Closes (`hard`) or opens Discord's listening socket."""
-
-    def __call__(self, *, away: bool, hard: bool) -> None:
-        """Close or open it; ValueError if it cannot be closed."""
-
-
+@dataclass(slots=True)
 class Faults:
-    """The queue of faults.
+    """The queue of faults, for tests and the buttons of the page.
 
-    Every method can be called from a test or from a button of the page.
+    `set_away(away, hard)` closes and opens what listens. `on_change` reports that `is_away` changed.
     """
 
-    def __init__(
-        self,
-        gateway: Gateway,
-        messages: Messages,
-        *,
-        set_away: SetAway,
-        on_change: Callable[[], None],
-    ) -> None:
-        """`set_away(away, hard)` closes and opens what listens.
-
-        `on_change` reports that `is_away` changed.
-        """
-        self._gateway = gateway
-        self._messages = messages
-        self._set_away = set_away
-        self._on_change = on_change
-        self._rules: list[Rule] = []
-        self._timers: set[asyncio.TimerHandle] = set()
-        self.is_away = False
+    _gateway: Gateway
+    _messages: Messages
+    _set_away: Callable[[bool, bool], None]
+    _on_change: Callable[[], None]
+    is_away: bool = False
+    _rules: list[Rule] = field(default_factory=list)
+    _timers: set[asyncio.TimerHandle] = field(default_factory=set)
 
     # REST
 
@@ -119,7 +101,7 @@ class Faults:
         self._gateway.drop(resumable=resumable, reconnect_op=reconnect_op)
 
     def refuse_gateway(self, seconds: float | None = None) -> None:
-        """Reset gateway connections, and new ones while they connect, for that long or until `accept_gateway`."""
+        """Reset old and new gateway connections, until `accept_gateway` or so long."""
         self._gateway.refused = True
         self._gateway.drop(resumable=True)
         if seconds is not None:
@@ -134,25 +116,23 @@ class Faults:
         self._gateway.mute = mute
 
     def hold_gateway(self) -> None:
-        """Cut the gateway and delay HELLO for new connections, while events collect for RESUME."""
+        """Cut the gateway and delay HELLO, while events collect for RESUME."""
         self._gateway.open.clear()
         self._gateway.drop(resumable=True)
 
     def release(self) -> None:
-        """End `hold_gateway`: the waiting client gets HELLO, resumes and receives the missed events."""
+        """End `hold_gateway`: the client gets HELLO and resumes."""
         self._gateway.open.set()
-
-    release_gateway = release
 
     # everything
 
     def away(self, seconds: float | None = None, *, hard: bool = False) -> None:
-        """Take Discord away: cut the gateway and reset every REST request, for `seconds` or until `back`.
+        """Cut the gateway and reset every request, for `seconds` or until `back`.
 
         The page and its WebSocket keep working. `hard` closes the listening socket, so that connections are refused; it
         needs a Discord side on its own port (`Standin(api_port=0)`).
         """
-        self._set_away(away=True, hard=hard)
+        self._set_away(True, hard)  # noqa: FBT003 - away, hard
         self.is_away = True
         self._gateway.refused = True
         self._gateway.drop(resumable=True)
@@ -166,7 +146,7 @@ class Faults:
             return
         self.is_away = False
         self._gateway.refused = False
-        self._set_away(away=False, hard=False)
+        self._set_away(False, False)  # noqa: FBT003 - away, hard
         self._on_change()
 
     def age_message(self, message_id: int | str, seconds: float) -> None:
@@ -190,12 +170,4 @@ class Faults:
 
 def error_body(status: int) -> Json:
     """Return the body of an error that has no code."""
-    names = {
-        400: "Bad Request",
-        404: "Not Found",
-        500: "Internal Server Error",
-        502: "Bad Gateway",
-        503: "Service Unavailable",
-        504: "Gateway Timeout",
-    }
-    return ApiError(status, 0, f"{status}: {names.get(status, 'Error')}").body()
+    return ApiError(status, 0, f"{status}: {responses.get(status, 'Error')}").body()

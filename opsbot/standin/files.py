@@ -6,7 +6,8 @@ from dataclasses import dataclass, field
 from urllib.parse import quote
 
 from opsbot.standin import limits
-from opsbot.standin.errors import FormErrors, Json, refuse
+from opsbot.standin.components import rebuild
+from opsbot.standin.errors import Json, bad_form, refuse
 
 KEPT_BYTES = 256 * 1024 * 1024
 _PNG = b"\x89PNG\r\n\x1a\n"
@@ -92,11 +93,7 @@ def place_media(message: Json, embeds: list[Json]) -> None:
             return {**media, "proxy_url": url}
         found = by_name.get(url.removeprefix("attachment://"))
         if found is None:
-            errors = FormErrors()
-            code = "UNFURLED_MEDIA_ITEM_REFERENCED_ATTACHMENT_NOT_FOUND"
-            errors.add([], code, f"The referenced attachment {url} was not found")
-            errors.raise_if_any()
-            return {}
+            raise bad_form([], "UNFURLED_MEDIA_ITEM_REFERENCED_ATTACHMENT_NOT_FOUND", url=url)
         return {key: found[key] for key in _MEDIA_KEYS if key in found} | {"attachment_id": found["id"]}
 
     if embeds:
@@ -104,7 +101,7 @@ def place_media(message: Json, embeds: list[Json]) -> None:
         shown = {e[key].get("attachment_id") for e in message["embeds"] for key in ("image", "thumbnail") if key in e}
         message["attachments"] = [a for a in message["attachments"] if a["id"] not in shown]
     if message["flags"] & limits.V2:
-        message["components"] = [_component(c, resolve) for c in message["components"]]
+        message["components"] = [rebuild(c, lambda each: _component(each, resolve)) for c in message["components"]]
 
 
 def _embed(embed: Json, resolve: Place) -> Json:
@@ -126,8 +123,4 @@ def _component(component: Json, resolve: Place) -> Json:
             done[key] = resolve(done[key])
     if isinstance(done.get("items"), list):
         done["items"] = [{**item, "media": resolve(item["media"])} for item in done["items"]]
-    if isinstance(done.get("components"), list):
-        done["components"] = [_component(inner, resolve) for inner in done["components"]]
-    if isinstance(done.get("accessory"), dict):
-        done["accessory"] = _component(done["accessory"], resolve)
     return done

@@ -17,25 +17,14 @@ from aiohttp import WSMsgType, web
 from opsbot.standin import gateway_data
 from opsbot.standin.connection import CloseCode, Connection, reset
 from opsbot.standin.errors import Json
-from opsbot.standin.permissions import PermissionBit
 from opsbot.standin.state import BOT_USER_ID, GatewayEvent, Intent, StandinState
 
 log = logging.getLogger(__name__)
 
-DISPATCH, HEARTBEAT, IDENTIFY, PRESENCE, VOICE, RESUME, RECONNECT, MEMBERS, INVALID, HELLO, ACK = (
-    0,
-    1,
-    2,
-    3,
-    4,
-    6,
-    7,
-    8,
-    9,
-    10,
-    11,
-)
-HEARTBEAT_SECONDS = 41.25
+DISPATCH, HEARTBEAT, IDENTIFY, PRESENCE, VOICE = range(5)
+RESUME, RECONNECT, MEMBERS, INVALID, HELLO, ACK = range(6, 12)
+MEMBERS_FLAG = 1 << 15
+"""The application flag of the members intent."""
 RESUME_SECONDS = 180.0  # "a few minutes"; Discord publishes no number
 REPLAY_EVENTS = 10_000
 SESSION_STARTS = 1000
@@ -60,41 +49,40 @@ class GatewaySession:
     presences: deque[float] = field(default_factory=lambda: deque(maxlen=PRESENCES))
 
 
+@dataclass(slots=True)
 class Gateway:
-    """All sessions; forwards the state's events to those that asked for them."""
+    """All sessions; forwards the state's events to those that asked for them.
 
-    def __init__(
-        self,
-        state: StandinState,
-        *,
-        token: str,
-        allowed_privileged: int,
-        url: Callable[[], str],
-        identify_interval: float,
-        heartbeat_seconds: float = HEARTBEAT_SECONDS,
-    ) -> None:
-        """`allowed_privileged`: the privileged intents switched on.
+    `allowed_privileged`: the privileged intents switched on. `url` is called when it is needed, `on_sent` after each
+    frame that was written, `changed` when the bot's connection changes. `mute`: heartbeats remain unanswered.
+    """
 
-        `url` is asked when it is needed.
-        """
-        self.state = state
-        self.url = url
-        self.sessions: dict[str, GatewaySession] = {}
-        self.connections: set[Connection] = set()
-        self.starts = 0
-        self.unknown: list[str] = []
-        self.changed: list[Callable[[], None]] = []
-        self.refused = False
-        self.open = asyncio.Event()
+    state: StandinState
+    token: str
+    allowed_privileged: int
+    url: Callable[[], str]
+    identify_interval: float
+    heartbeat_seconds: float
+    on_sent: Callable[[], None]
+    sessions: dict[str, GatewaySession] = field(default_factory=dict)
+    connections: set[Connection] = field(default_factory=set)
+    starts: int = 0
+    unknown: list[str] = field(default_factory=list)
+    changed: list[Callable[[], None]] = field(default_factory=list)
+    refused: bool = False
+    mute: bool = False
+    open: asyncio.Event = field(default_factory=asyncio.Event)
+    _last_identify: float = -1e9
+
+    def __post_init__(self) -> None:
+        """Subscribe to the state's events."""
         self.open.set()
-        self._token = token
-        self._allowed_privileged = allowed_privileged
-        self._identify_interval = identify_interval
-        self._heartbeat = heartbeat_seconds
-        self.mute = False
-        """Whether heartbeats remain unanswered."""
-        self._last_identify = -1e9
-        state.listeners.append(self._dispatch_event)
+        self.state.listeners.append(self._dispatch_event)
+
+    @property
+    def unsent(self) -> int:
+        """How many frames wait to be written to a live connection."""
+        return sum(each.unsent for each in self.connections if not each.closing)
 
     @property
     def connected(self) -> bool:
@@ -121,7 +109,7 @@ class Gateway:
         if event.internal or (event.intent and not session.intents & event.intent):
             return False
         channel = self.state.channels.get(event.channel_id) if event.channel_id is not None else None
-        return channel is None or bool(self.state.permissions(self.state.bot, channel) & PermissionBit.VIEW_CHANNEL)
+        return channel is None or self.state.may(self.state.bot, channel)
 
     def _masked(self, session: GatewaySession, event: GatewayEvent) -> Json:
         if event.intent != Intent.MESSAGES or session.intents & Intent.MESSAGE_CONTENT or "author" not in event.data:
@@ -149,19 +137,19 @@ class Gateway:
             return web.Response(status=503)
         ws = web.WebSocketResponse(max_msg_size=4096, autoping=True, compress=False)
         await ws.prepare(request)
-        compression = request.query.get("compress", "")
-        connection = Connection(ws, request.transport, compression)
+        connection = Connection(ws, request.transport, request.query.get("compress", ""), self.on_sent)
         self.connections.add(connection)
         watchdog = asyncio.create_task(self._watch_heartbeat(connection))
         try:
             await self.open.wait()  # while the gateway is held, a client waits for HELLO
-            connection.send_op(HELLO, {"heartbeat_interval": int(self._heartbeat * 1000), "_trace": []})
+            connection.send_op(HELLO, {"heartbeat_interval": int(self.heartbeat_seconds * 1000), "_trace": []})
             await self._serve(connection)
         finally:
             watchdog.cancel()
             connection.stop()
             self.connections.discard(connection)
             self._detach(connection, ws.close_code)
+            self.on_sent()
         return ws
 
     async def _serve(self, connection: Connection) -> None:
@@ -193,10 +181,12 @@ class Gateway:
                 connection.send_op(ACK, None)
             return None
         fields = data if isinstance(data, dict) else {}
-        if op == IDENTIFY:
-            return self._identify(connection, fields)
-        if op == RESUME:
-            return self._resume(connection, fields)
+        if op in (IDENTIFY, RESUME):
+            if connection.session is not None:
+                return CloseCode.ALREADY_AUTHENTICATED, "Already authenticated."
+            if fields.get("token") != self.token:
+                return CloseCode.AUTHENTICATION_FAILED, "Authentication failed."
+            return (self._identify if op == IDENTIFY else self._resume)(connection, fields)
         session = connection.session
         if session is None:
             return CloseCode.NOT_AUTHENTICATED, "Not authenticated."
@@ -214,24 +204,20 @@ class Gateway:
         return None
 
     def _identify(self, connection: Connection, data: Json) -> tuple[int, str] | None:
-        if connection.session is not None:
-            return CloseCode.ALREADY_AUTHENTICATED, "Already authenticated."
-        if data.get("token") != self._token:
-            return CloseCode.AUTHENTICATION_FAILED, "Authentication failed."
         intents = data.get("intents")
         if not isinstance(intents, int) or isinstance(intents, bool) or intents & ~_ALL_INTENTS or intents < 0:
             return CloseCode.INVALID_INTENTS, "Invalid intent(s)."
-        if intents & Intent.PRIVILEGED & ~self._allowed_privileged:
+        if intents & Intent.PRIVILEGED & ~self.allowed_privileged:
             return CloseCode.DISALLOWED_INTENTS, "Disallowed intent(s)."
         now = time.monotonic()
-        if now - self._last_identify < self._identify_interval:
+        if now - self._last_identify < self.identify_interval:
             connection.send_op(INVALID, data=False)
             return None
         self._last_identify = now
         self.starts += 1
         session = GatewaySession(secrets.token_hex(16), intents)
         self.sessions[session.id] = session
-        self._attach(connection, session)
+        connection.session, session.connection, session.lost_at = session, connection, None
         ready = gateway_data.ready(self.state, session.id, self.url(), self.application_flags)
         self._dispatch(session, "READY", ready)
         if intents & Intent.GUILDS:
@@ -242,10 +228,6 @@ class Gateway:
         return None
 
     def _resume(self, connection: Connection, data: Json) -> tuple[int, str] | None:
-        if connection.session is not None:
-            return CloseCode.ALREADY_AUTHENTICATED, "Already authenticated."
-        if data.get("token") != self._token:
-            return CloseCode.AUTHENTICATION_FAILED, "Authentication failed."
         self._expire()
         session = self.sessions.get(str(data.get("session_id")))
         sequence = data.get("seq")
@@ -260,7 +242,7 @@ class Gateway:
             return None
         if session.connection is not None:
             session.connection.abort()
-        self._attach(connection, session)
+        connection.session, session.connection, session.lost_at = session, connection, None
         for number, frame in tuple(session.replay):
             if number > sequence:
                 connection.send(frame)
@@ -268,20 +250,21 @@ class Gateway:
         self._changed()
         return None
 
-    def _attach(self, connection: Connection, session: GatewaySession) -> None:
-        connection.session = session
-        session.connection = connection
-        session.lost_at = None
-
     def _detach(self, connection: Connection, close_code: int | None) -> None:
-        session = connection.session
-        if session is None or session.connection is not connection:
+        session = self._lose(connection)
+        if session is None:
             return
-        session.connection = None
-        session.lost_at = time.monotonic()
         if close_code in (1000, 1001) and not connection.closing:
             self._drop(session)  # a regular close: the session ends and the bot goes offline immediately
         self._changed()
+
+    def _lose(self, connection: Connection) -> GatewaySession | None:
+        """Detach a session: its events only go to the replay buffer from now on."""
+        session = connection.session
+        if session is None or session.connection is not connection:
+            return None
+        session.connection, session.lost_at = None, time.monotonic()
+        return session
 
     def _expire(self) -> None:
         now = time.monotonic()
@@ -300,8 +283,8 @@ class Gateway:
 
     async def _watch_heartbeat(self, connection: Connection) -> None:
         while True:
-            await asyncio.sleep(self._heartbeat)
-            if time.monotonic() - connection.last_heartbeat > 2 * self._heartbeat:
+            await asyncio.sleep(self.heartbeat_seconds)
+            if time.monotonic() - connection.last_heartbeat > 2 * self.heartbeat_seconds:
                 await connection.close(CloseCode.SESSION_TIMED_OUT, "Session timed out.")
                 return
 
@@ -313,22 +296,14 @@ class Gateway:
         `reconnect_op` sends op 7 instead.
         """
         if not resumable:
-            for session in tuple(self.sessions.values()):
-                self.sessions.pop(session.id, None)
+            self.sessions.clear()
         for connection in tuple(self.connections):
             if reconnect_op:
                 connection.send_op(RECONNECT, None)
             else:
-                self._cut(connection)
+                connection.abort()
+                self._lose(connection)
         self._changed()
-
-    def _cut(self, connection: Connection) -> None:
-        session = connection.session
-        connection.abort()
-        if session is not None and session.connection is connection:
-            # From now on its events only go to the replay buffer.
-            session.connection = None
-            session.lost_at = time.monotonic()
 
     async def stop(self) -> None:
         """Close everything."""
@@ -338,10 +313,9 @@ class Gateway:
 
     @property
     def application_flags(self) -> int:
-        """The application flags that say which privileged intents are switched on (limited variants)."""
-        allowed = self._allowed_privileged
-        pairs = ((Intent.PRESENCES, 1 << 13), (Intent.MEMBERS, 1 << 15), (Intent.MESSAGE_CONTENT, 1 << 19))
-        return sum(flag for intent, flag in pairs if allowed & intent)
+        """The application flags of the privileged intents (limited variants)."""
+        pairs = ((Intent.PRESENCES, 1 << 13), (Intent.MEMBERS, MEMBERS_FLAG), (Intent.MESSAGE_CONTENT, 1 << 19))
+        return sum(flag for intent, flag in pairs if self.allowed_privileged & intent)
 
     def _presence(self, session: GatewaySession, data: Json) -> None:
         now = time.monotonic()

@@ -1,33 +1,25 @@
 """The large objects the gateway sends: READY, GUILD_CREATE, a chunk of members."""
 
 from opsbot.standin.errors import Json
-from opsbot.standin.guild import iso
-from opsbot.standin.permissions import PermissionBit
+from opsbot.standin.guild import OBJECTS, iso
 from opsbot.standin.state import APPLICATION_ID, BOT_USER_ID, GUILD_ID, Intent, StandinState
 
 
 def ready(state: StandinState, session_id: str, url: str, application_flags: int) -> Json:
     """Build the READY event that follows IDENTIFY."""
-    return {
-        "v": 10,
+    return OBJECTS["ready"] | {
         "user": state.bot.user() | {"verified": True, "mfa_enabled": False, "email": None},
         "guilds": [{"id": str(GUILD_ID), "unavailable": True}],
         "session_id": session_id,
-        "session_type": "normal",
         "resume_gateway_url": url,
-        "shard": [0, 1],
         "application": {"id": str(APPLICATION_ID), "flags": application_flags},
-        "private_channels": [],
-        "presences": [],
-        "relationships": [],
-        "user_settings": {},
-        "_trace": [],
     }
 
 
 def guild_create(state: StandinState, intents: int) -> Json:
-    """The guild. Without the presences intent only the bot itself and who sits in a voice channel; archived threads
-    never (Discord's documentation, "Guild Create").
+    """Build GUILD_CREATE (Discord's documentation, "Guild Create").
+
+    Without the members intent only the bot and who sits in a voice channel are in it; archived threads never.
     """
     seated = [m for m in state.members.values() if m.voice is not None]
     everyone = list(state.members.values()) if intents & Intent.MEMBERS else [state.bot, *seated]
@@ -35,22 +27,21 @@ def guild_create(state: StandinState, intents: int) -> Json:
     threads = [
         c.json(GUILD_ID, me=BOT_USER_ID)
         for c in state.channels.values()
-        if c.is_thread and not c.archived and state.permissions(state.bot, c) & PermissionBit.VIEW_CHANNEL
+        if c.is_thread and not c.archived and state.may(state.bot, c)
     ]
-    return state.guild_json() | {
-        "joined_at": iso(state.bot.joined_at),
-        "large": False,
-        "unavailable": False,
-        "member_count": len(state.members),
-        "voice_states": [state.voice_state(m) for m in seated] if intents & Intent.VOICE_STATES else [],
-        "members": [member.json() for member in everyone],
-        "channels": [c.json(GUILD_ID) for c in state.channels.values() if not c.is_thread],
-        "threads": threads,
-        "presences": [state.presence(m) for m in online] if intents & Intent.PRESENCES else [],
-        "stage_instances": [],
-        "guild_scheduled_events": [],
-        "soundboard_sounds": [],
-    }
+    return (
+        state.guild_json()
+        | OBJECTS["guild_create"]
+        | {
+            "joined_at": iso(state.bot.joined_at),
+            "member_count": len(state.members),
+            "voice_states": [state.voice_state(m) for m in seated] if intents & Intent.VOICE_STATES else [],
+            "members": [member.json() for member in everyone],
+            "channels": [c.json(GUILD_ID) for c in state.channels.values() if not c.is_thread],
+            "threads": threads,
+            "presences": [state.presence(m) for m in online] if intents & Intent.PRESENCES else [],
+        }
+    )
 
 
 def members_chunk(state: StandinState, intents: int, wanted: Json) -> Json | None:

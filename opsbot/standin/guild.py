@@ -1,15 +1,25 @@
 """Roles, members, channels and the guild as values, with Discord's JSON forms."""
 
-from collections.abc import Iterable
+import json
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
+from pathlib import Path
 
-from opsbot.standin.errors import Json
+from opsbot.standin.errors import Json, refuse
 from opsbot.standin.permissions import ChannelOverwrite
 
 EPOCH_MS = 1_420_070_400_000
 TEXT, VOICE, CATEGORY, PUBLIC_THREAD, PRIVATE_THREAD = 0, 2, 4, 11, 12
 THREADS = (PUBLIC_THREAD, PRIVATE_THREAD)
+
+
+# The fields of Discord's objects that never change here.
+OBJECTS: dict[str, Json] = json.loads(Path(__file__).with_name("objects.json").read_text(encoding="utf-8"))
+
+
+def text_id(value: object) -> str | None:
+    """An id as JSON has it."""
+    return None if value is None else str(value)
 
 
 def snowflake(moment: float) -> int:
@@ -42,19 +52,15 @@ class Role:
 
     def json(self) -> Json:
         """The role object."""
-        shown: Json = {
+        shown: Json = OBJECTS["role"] | {
             "id": str(self.id),
             "name": self.name,
             "color": self.color,
             "colors": {"primary_color": self.color, "secondary_color": None, "tertiary_color": None},
-            "hoist": False,
-            "icon": None,
-            "unicode_emoji": None,
             "position": self.position,
             "permissions": str(self.permissions),
             "managed": self.managed,
             "mentionable": self.mentionable,
-            "flags": 0,
         }
         if self.bot_id is not None:
             shown["tags"] = {"bot_id": str(self.bot_id)}
@@ -78,17 +84,11 @@ class Member:
 
     def user(self) -> Json:
         """The user object."""
-        shown: Json = {
+        shown: Json = OBJECTS["user"] | {
             "id": str(self.id),
             "username": self.username,
             "discriminator": "0000" if self.bot else "0",
             "global_name": self.global_name,
-            "avatar": None,
-            "avatar_decoration_data": None,
-            "banner": None,
-            "accent_color": None,
-            "public_flags": 0,
-            "flags": 0,
         }
         if self.bot:
             shown["bot"] = True
@@ -99,19 +99,8 @@ class Member:
 
         A message's `member` has no `user`, an interaction's has `permissions`.
         """
-        shown: Json = {
-            "roles": [str(role) for role in self.roles],
-            "nick": self.nick,
-            "avatar": None,
-            "banner": None,
-            "joined_at": iso(self.joined_at),
-            "premium_since": None,
-            "communication_disabled_until": None,
-            "deaf": False,
-            "mute": False,
-            "pending": False,
-            "flags": 0,
-        }
+        own = {"roles": [str(role) for role in self.roles], "nick": self.nick, "joined_at": iso(self.joined_at)}
+        shown: Json = OBJECTS["member"] | own
         if user:
             shown["user"] = self.user()
         if permissions is not None:
@@ -150,6 +139,11 @@ class Channel:
         """Whether it is a thread."""
         return self.type in THREADS
 
+    def require_open(self) -> None:
+        """Raise 50083 for an archived thread."""
+        if self.archived:
+            raise refuse("thread_archived")
+
     def json(self, guild_id: int, *, me: int | None = None) -> Json:
         """The channel object; for a thread `me` adds that member's own membership."""
         shown: Json = {
@@ -157,8 +151,8 @@ class Channel:
             "guild_id": str(guild_id),
             "name": self.name,
             "type": self.type,
-            "parent_id": None if self.parent_id is None else str(self.parent_id),
-            "last_message_id": None if self.last_message_id is None else str(self.last_message_id),
+            "parent_id": text_id(self.parent_id),
+            "last_message_id": text_id(self.last_message_id),
             "flags": 0,
             "rate_limit_per_user": self.slowmode,
         }
@@ -170,7 +164,7 @@ class Channel:
                 shown["member"] = thread_member(self.id, me, self.members[me])
             return shown
         if self.type == VOICE:
-            shown |= {"bitrate": 64000, "user_limit": 0, "rtc_region": None, "video_quality_mode": 1}
+            shown |= OBJECTS["voice_channel"]
         return shown | {
             "position": self.position,
             "topic": self.topic,
@@ -201,41 +195,3 @@ class Channel:
 def thread_member(thread_id: int, member_id: int, joined: float) -> Json:
     """The thread member object."""
     return {"id": str(thread_id), "user_id": str(member_id), "join_timestamp": iso(joined), "flags": 1}
-
-
-def guild_json(guild_id: int, name: str, owner_id: int, roles: Iterable[Role]) -> Json:
-    """The guild object as REST shows it (without channels and members)."""
-    return {
-        "id": str(guild_id),
-        "name": name,
-        "icon": None,
-        "splash": None,
-        "discovery_splash": None,
-        "banner": None,
-        "description": None,
-        "owner_id": str(owner_id),
-        "afk_channel_id": None,
-        "afk_timeout": 300,
-        "verification_level": 0,
-        "default_message_notifications": 1,
-        "explicit_content_filter": 0,
-        "roles": [role.json() for role in roles],
-        "emojis": [],
-        "stickers": [],
-        "features": [],
-        "mfa_level": 0,
-        "application_id": None,
-        "system_channel_id": None,
-        "system_channel_flags": 0,
-        "rules_channel_id": None,
-        "public_updates_channel_id": None,
-        "safety_alerts_channel_id": None,
-        "max_members": 500_000,
-        "max_video_channel_users": 25,
-        "vanity_url_code": None,
-        "premium_tier": 0,
-        "premium_subscription_count": 0,
-        "premium_progress_bar_enabled": False,
-        "preferred_locale": "en-US",
-        "nsfw_level": 0,
-    }

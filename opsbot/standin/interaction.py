@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 
 from opsbot.standin import limits
 from opsbot.standin.errors import Json
-from opsbot.standin.guild import Channel, Member
+from opsbot.standin.guild import OBJECTS, Channel, Member
 from opsbot.standin.state import APPLICATION_ID, GUILD_ID, StandinState
 
 COMMAND, COMPONENT, AUTOCOMPLETE, MODAL_SUBMIT = 2, 3, 4, 5
@@ -31,7 +31,6 @@ class Interaction:
     created: float
     dispatched: float
     nonce: str | None
-    source: Json
     message: Json | None = None
     parent: "Interaction | None" = None
     response_type: int | None = None
@@ -61,27 +60,21 @@ class Interaction:
 
 
 def payload(state: StandinState, interaction: Interaction, member: Member, channel: Channel) -> Json:
-    """Build the INTERACTION_CREATE event with the member's current roles and permissions in the channel."""
+    """Build the INTERACTION_CREATE event with the member's current permissions."""
     allowed = state.permissions(member, channel)
-    found: Json = {
+    found: Json = OBJECTS["interaction"] | {
         "id": str(interaction.id),
         "application_id": str(APPLICATION_ID),
         "type": interaction.type,
         "token": interaction.token,
-        "version": 1,
         "data": interaction.data,
         "guild_id": str(GUILD_ID),
         "guild": {"id": str(GUILD_ID), "locale": "en-US", "features": []},
-        "guild_locale": "en-US",
-        "locale": "en-US",
         "channel_id": str(channel.id),
         "channel": channel.json(GUILD_ID) | {"permissions": str(allowed)},
         "member": member.json(permissions=allowed),
         "app_permissions": str(state.permissions(state.bot, channel)),
-        "entitlements": [],
-        "entitlement_sku_ids": [],
         "authorizing_integration_owners": {"0": str(GUILD_ID)},
-        "context": 0,
         "attachment_size_limit": limits.FILE_BYTES,
     }
     if interaction.message is not None:

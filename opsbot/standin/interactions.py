@@ -14,10 +14,10 @@ from opsbot.standin import client_input, limits
 from opsbot.standin import components as parts
 from opsbot.standin.changes import Changes
 from opsbot.standin.client_input import InputError
-from opsbot.standin.commands import STRING, check_choice
-from opsbot.standin.errors import ApiError, FormErrors, Json, refuse
+from opsbot.standin.commands import STRING, choice_of
+from opsbot.standin.errors import ApiError, Json, refuse
 from opsbot.standin.files import Upload
-from opsbot.standin.guild import Channel, Member
+from opsbot.standin.guild import Channel
 from opsbot.standin.interaction import (
     AUTOCOMPLETE,
     CHOICES,
@@ -39,6 +39,7 @@ from opsbot.standin.interaction import (
 )
 from opsbot.standin.messages import Messages
 from opsbot.standin.permissions import PermissionBit
+from opsbot.standin.schema import choice, form, items, required, validate
 from opsbot.standin.state import APPLICATION_ID, StandinState
 
 _USERS_ONLY = ("users",)
@@ -80,44 +81,25 @@ class Interactions:
         """
         member = self.state.member(member_id)
         channel = self.state.channel(channel_id)
-        permissions = self.state.permissions(member, channel)
-        if not permissions & PermissionBit.VIEW_CHANNEL:
-            raise refuse("missing_access")
-        if channel.archived:
-            raise refuse("thread_archived")
-        if kind in (COMMAND, AUTOCOMPLETE) and not permissions & PermissionBit.USE_APPLICATION_COMMANDS:
-            raise refuse("missing_permissions")
+        self.state.require(channel, by=member)
+        channel.require_open()
+        if kind in (COMMAND, AUTOCOMPLETE):
+            self.state.require(channel, PermissionBit.USE_APPLICATION_COMMANDS, by=member)
         message, parent = None, None
         if kind in (COMMAND, AUTOCOMPLETE):
-            checked = client_input.command_data(self.state, data, autocomplete=kind == AUTOCOMPLETE)
-            sent, source = checked.data, checked.source
+            sent = client_input.command_data(self.state, data, autocomplete=kind == AUTOCOMPLETE)
         elif kind == COMPONENT:
             message = self._seen(member_id, channel_id, message_id)
-            checked = client_input.component_data(self.state, message, data)
-            sent, source = checked.data, checked.source
+            sent = client_input.component_data(self.state, message, data)
         elif kind == MODAL_SUBMIT:
             parent = self.modals.get((member_id, str(data.get("custom_id"))))
             if parent is None or parent.modal is None:
                 raise InputError("This form is not open.")
-            fields = data.get("components")
-            sent = client_input.modal_data(self.state, parent.modal, fields if isinstance(fields, list) else [])
-            source, message = parent.modal, parent.message
+            message = parent.message
+            sent = client_input.modal_data(self.state, parent.modal, data.get("components"))
             del self.modals[(member_id, str(data.get("custom_id")))]
         else:
             raise InputError(f"There is no interaction of type {kind}.")
-        return self._start(member, channel, kind, sent, source, message, parent, nonce)
-
-    def _start(
-        self,
-        member: Member,
-        channel: Channel,
-        kind: int,
-        data: Json,
-        source: Json,
-        message: Json | None,
-        parent: Interaction | None,
-        nonce: str | None,
-    ) -> Interaction:
         self._forget_old()
         interaction = Interaction(
             self.state.new_id(),
@@ -125,11 +107,10 @@ class Interactions:
             kind,
             member.id,
             channel.id,
-            data,
+            sent,
             self.state.clock(),
             time.perf_counter(),
             nonce,
-            source,
             message,
             parent,
         )
@@ -176,34 +157,27 @@ class Interactions:
             raise refuse("already_acknowledged")
         if interaction.failed or self.state.clock() - interaction.created > max(self.deadline, DEADLINE):
             raise refuse("unknown_interaction")
-        kind = body.get("type")
-        errors = FormErrors()
-        if kind not in interaction.allowed_types():
-            choices = ", ".join(map(str, interaction.allowed_types()))
-            errors.add(["type"], "BASE_TYPE_CHOICES", f"Value must be one of {{{choices}}}.")
-        data = body.get("data") or {}
-        if not isinstance(data, dict):
-            errors.add(["data"], "MODEL_TYPE_CONVERT", "Only dictionaries may be used in a ModelType")
-        errors.raise_if_any()
+        validate(form({"type": required(choice(*interaction.allowed_types())), "data": form({})}), body)
+        kind, data = int(body["type"]), body.get("data") or {}
         channel = self.state.channel(interaction.channel_id)
         try:
-            resource = self._answer(interaction, channel, int(str(kind)), data, uploads)
+            resource = self._answer(interaction, channel, kind, data, uploads)
         except ApiError as error:
             if error.errors is not None:  # in a callback the body's problems are shown below `data`
                 raise ApiError(error.status, error.code, error.message, {"data": error.errors}) from error
             raise
-        return self._acknowledge(interaction, int(str(kind)), resource)
+        return self._acknowledge(interaction, kind, resource)
 
     def _answer(
         self, interaction: Interaction, channel: Channel, kind: int, data: Json, uploads: list[Upload]
     ) -> Json | None:
-        if kind == MESSAGE:
-            limits.check_message(data, files=len(uploads))
-            interaction.ephemeral = bool(int(data.get("flags") or 0) & limits.EPHEMERAL)
+        if kind in (MESSAGE, DEFER):
+            if kind == MESSAGE:
+                limits.check_message(data, files=len(uploads))
+            interaction.ephemeral = _is_ephemeral(data)
+            if kind == DEFER:
+                return self._post(interaction, channel, {}, [], original=True, flags=limits.LOADING)
             return self._post(interaction, channel, data, uploads, original=True)
-        if kind == DEFER:
-            interaction.ephemeral = bool(int(data.get("flags") or 0) & limits.EPHEMERAL)
-            return self._post(interaction, channel, {}, [], original=True, flags=limits.LOADING)
         if kind == UPDATE and interaction.message is not None:
             self._own_source(interaction)
             return self._change(interaction, channel, int(interaction.message["id"]), data, uploads)
@@ -223,14 +197,10 @@ class Interactions:
             interaction.owned.append(interaction.original_id)
 
     def _check_choices(self, interaction: Interaction, data: Json) -> list[Json]:
-        errors = FormErrors()
         options = value_options(interaction.data.get("options"))
         kind = next((int(o["type"]) for o in options if o.get("focused")), STRING)
-        found = errors.objects(["choices"], data.get("choices"), most=25)
-        for index, choice in found:
-            check_choice(errors, ["choices", index], choice, kind)
-        errors.raise_if_any()
-        return [{"name": choice["name"], "value": choice["value"]} for _, choice in found]
+        validate(form({"choices": items(choice_of(kind), 25)}), data)
+        return [{"name": choice["name"], "value": choice["value"]} for choice in data.get("choices") or ()]
 
     def _acknowledge(self, interaction: Interaction, kind: int, message: Json | None) -> Json:
         interaction.response_type = kind
@@ -311,8 +281,7 @@ class Interactions:
         before = self._find(interaction, message_id)
         if before is None:
             raise refuse("unknown_message")
-        if channel.archived:
-            raise refuse("thread_archived")
+        channel.require_open()
         limits.check_message(data, files=len(uploads), before=before)
         filling = bool(before["flags"] & limits.LOADING)
         after = self.messages.edited(channel, before, data, uploads, default_mentions=_USERS_ONLY, filling=filling)
@@ -350,8 +319,7 @@ class Interactions:
             return self._change(interaction, channel, int(original["id"]), data, uploads)
         limits.check_message(data, files=len(uploads))
         interaction.filled = True
-        ephemeral = bool(int(data.get("flags") or 0) & limits.EPHEMERAL)
-        return self._post(interaction, channel, data, uploads, original=False, ephemeral=ephemeral)
+        return self._post(interaction, channel, data, uploads, original=False, ephemeral=_is_ephemeral(data))
 
     def _message_id(self, interaction: Interaction, which: str) -> int:
         message_id = interaction.original_id if which == "@original" else (int(which) if which.isdecimal() else None)
@@ -384,8 +352,17 @@ class Interactions:
         else:
             self.messages.delete(channel, message_id, by_webhook=True)
 
+    @property
+    def pending(self) -> bool:
+        """Whether the bot has an interaction to answer, and time left for it."""
+        return any(not (each.answered or each.failed) for each in self.by_token.values())
+
     def stop(self) -> None:
         """Cancel the timers."""
         for interaction in self.by_token.values():
             if interaction.timer is not None:
                 interaction.timer.cancel()
+
+
+def _is_ephemeral(data: Json) -> bool:
+    return bool(int(data.get("flags") or 0) & limits.EPHEMERAL)

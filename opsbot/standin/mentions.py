@@ -1,11 +1,12 @@
 """Resolve mentions from `allowed_mentions` and the author's permissions."""
 
 import re
-from collections.abc import Collection, Iterator
+from collections.abc import Collection
 from dataclasses import dataclass
 
-from opsbot.standin.components import TEXT_DISPLAY
-from opsbot.standin.errors import FormErrors, Json
+from opsbot.standin.components import TEXT_DISPLAY, walk
+from opsbot.standin.errors import FormErrors, Json, Path
+from opsbot.standin.schema import choice, form, items, snowflake
 
 _FENCE = re.compile(r"```.*?```", re.DOTALL)
 _SPAN = re.compile(r"(?<!`)(`{1,2})(?!`)(.+?)(?<!`)\1(?!`)", re.DOTALL)
@@ -24,31 +25,17 @@ class Mentioned:
     everyone: bool = False
 
 
-def check(errors: FormErrors, allowed: object) -> None:
-    """Validate an `allowed_mentions` object."""
-    if allowed is None:
-        return
-    if not isinstance(allowed, dict):
-        errors.add(["allowed_mentions"], "MODEL_TYPE_CONVERT", "Only dictionaries may be used in a ModelType")
-        return
-    parse = errors.items(["allowed_mentions", "parse"], allowed.get("parse"), most=3)
-    for index, kind in enumerate(parse):
-        if not isinstance(kind, str) or kind not in KINDS:
-            errors.add(
-                ["allowed_mentions", "parse", index],
-                "BASE_TYPE_CHOICES",
-                "Value must be one of ('roles', 'users', 'everyone').",
-            )
+def _check_exclusive(errors: FormErrors, path: Path, allowed: Json) -> None:
     for kind in ("users", "roles"):
-        listed = errors.items(["allowed_mentions", kind], allowed.get(kind), most=100)
-        for index, item in enumerate(listed):
-            errors.snowflake(["allowed_mentions", kind, index], item)
-        if listed and kind in parse:
-            errors.add(
-                ["allowed_mentions"],
-                "MESSAGE_ALLOWED_MENTIONS_PARSE_EXCLUSIVE",
-                f'parse:["{kind}"] and {kind}: [ids...] are mutually exclusive.',
-            )
+        parse = allowed.get("parse")
+        if allowed.get(kind) and isinstance(parse, list) and kind in parse:
+            errors.add(path, "MESSAGE_ALLOWED_MENTIONS_PARSE_EXCLUSIVE", kind=kind)
+
+
+ALLOWED_MENTIONS = form(
+    {"parse": items(choice(*KINDS), 3), "users": items(snowflake, 100), "roles": items(snowflake, 100)},
+    _check_exclusive,
+)
 
 
 def find(
@@ -90,14 +77,6 @@ def find(
 
 
 def visible_text(payload: Json) -> str:
-    """The text of a message that can mention: its content, and the text displays of Components V2."""
-    return "\n".join([str(payload.get("content") or ""), *_displays(payload.get("components") or ())])
-
-
-def _displays(components: object) -> Iterator[str]:
-    if not isinstance(components, (list, tuple)):
-        return
-    for component in components:
-        if component.get("type") == TEXT_DISPLAY:
-            yield str(component.get("content") or "")
-        yield from _displays(component.get("components"))
+    """The text of a message that can mention: content and text displays."""
+    displays = (c for c in walk(payload.get("components")) if c.get("type") == TEXT_DISPLAY)
+    return "\n".join(str(each.get("content") or "") for each in (payload, *displays))

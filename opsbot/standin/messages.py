@@ -6,10 +6,11 @@ from dataclasses import dataclass, field
 from opsbot.standin import components as parts
 from opsbot.standin import limits, mentions
 from opsbot.standin.emoji import is_emoji
-from opsbot.standin.errors import FormErrors, Json, refuse
+from opsbot.standin.errors import Json, bad_form, refuse
 from opsbot.standin.files import Files, Upload, place_media
-from opsbot.standin.guild import CATEGORY, PUBLIC_THREAD, Channel, Member, iso, moment_of
+from opsbot.standin.guild import CATEGORY, OBJECTS, PUBLIC_THREAD, Channel, Member, iso, moment_of
 from opsbot.standin.permissions import PermissionBit
+from opsbot.standin.schema import form, snowflake, validate
 from opsbot.standin.state import BOT_USER_ID, GUILD_ID, GatewayEvent, Intent, StandinState
 
 NONCE_SECONDS = 300.0
@@ -112,7 +113,7 @@ class Messages:
         """A message object from a checked body, not yet in the channel."""
         message_id = self.state.new_id()
         attachments = self.files.attach(channel.id, payload.get("attachments"), uploads)
-        message: Json = {
+        message: Json = OBJECTS["message"] | {
             "id": str(message_id),
             "channel_id": str(channel.id),
             "guild_id": str(GUILD_ID),
@@ -120,16 +121,9 @@ class Messages:
             "member": author.json(user=False),
             "content": (payload.get("content") or "").strip(),
             "timestamp": iso(self.state.clock()),
-            "edited_timestamp": None,
             "tts": bool(payload.get("tts")),
-            "mention_everyone": False,
-            "mentions": [],
-            "mention_roles": [],
             "attachments": attachments,
-            "embeds": [],
             "components": parts.number(payload.get("components") or []),
-            "pinned": False,
-            "type": 0,
             "flags": (int(payload.get("flags") or 0) & _CREATE_FLAGS) | flags,
             **(extra or {}),
         }
@@ -149,16 +143,10 @@ class Messages:
             channel.total_sent += 1
             channel.message_count += 1
             message["position"] = channel.total_sent
-        self.pings.append(
-            MessagePing(
-                message_id,
-                tuple(int(u["id"]) for u in message["mentions"]),
-                tuple(int(r) for r in message["mention_roles"]),
-                bool(message["mention_everyone"]),
-            )
-        )
+        users, roles = (int(u["id"]) for u in message["mentions"]), map(int, message["mention_roles"])
+        self.pings.append(MessagePing(message_id, tuple(users), tuple(roles), bool(message["mention_everyone"])))
         del self.pings[:-KEPT_PER_CHANNEL]
-        self.state.emit(GatewayEvent("MESSAGE_CREATE", message, Intent.MESSAGES, channel.id))
+        self.state.emit("MESSAGE_CREATE", message, Intent.MESSAGES, channel.id)
         return message
 
     def send(self, channel: Channel, author: Member, payload: Json, uploads: list[Upload]) -> Json:
@@ -182,18 +170,15 @@ class Messages:
         return self.post(channel, message)
 
     def _check_may_send(self, channel: Channel, author: Member, payload: Json, uploads: list[Upload]) -> None:
-        value = self.state.permissions(author, channel)
-        if not value & PermissionBit.VIEW_CHANNEL:
-            raise refuse("missing_access")
+        self.state.require(channel, by=author)
         if channel.type == CATEGORY:
             raise refuse("not_text_channel")
         needed = [PermissionBit.SEND_MESSAGES_IN_THREADS if channel.is_thread else PermissionBit.SEND_MESSAGES]
         needed += [PermissionBit.EMBED_LINKS] if payload.get("embeds") else []
         needed += [PermissionBit.ATTACH_FILES] if uploads else []
-        if channel.is_thread and channel.locked and not value & PermissionBit.MANAGE_THREADS:
+        if channel.is_thread and channel.locked and not self.state.may(author, channel, PermissionBit.MANAGE_THREADS):
             raise refuse("thread_archived" if channel.archived else "missing_permissions")
-        if any(not value & permission for permission in needed):
-            raise refuse("missing_permissions")
+        self.state.require(channel, *needed, by=author)
 
     def _same_nonce(self, author_id: int, payload: Json) -> Json | None:
         now = self.state.clock()
@@ -208,27 +193,16 @@ class Messages:
         reference = payload.get("message_reference")
         if not isinstance(reference, dict) or reference.get("message_id") is None:
             return {}
-        errors = FormErrors()
-        wanted = errors.snowflake(["message_reference", "message_id"], reference["message_id"])
-        errors.raise_if_any()
-        target = self.by_channel.get(channel.id, {}).get(wanted or 0)
-        if target is None:
-            if reference.get("fail_if_not_exists", True):
-                errors.add(["message_reference"], "REPLIES_UNKNOWN_MESSAGE", "Unknown message")
-                errors.raise_if_any()
-            return {}
-        return self.reply_fields(target)
+        validate(form({"message_reference": form({"message_id": snowflake})}), payload)
+        target = self.by_channel.get(channel.id, {}).get(int(reference["message_id"]))
+        if target is None and reference.get("fail_if_not_exists", True):
+            raise bad_form(["message_reference"], "REPLIES_UNKNOWN_MESSAGE")
+        return {} if target is None else self.reply_fields(target)
 
     def reply_fields(self, target: Json) -> Json:
         """Return the fields that make a message a reply to `target`."""
-        reference = {
-            "type": 0,
-            "message_id": target["id"],
-            "channel_id": target["channel_id"],
-            "guild_id": str(GUILD_ID),
-        }
         shown = {k: v for k, v in target.items() if k != "referenced_message"}
-        return {"type": 19, "message_reference": reference, "referenced_message": shown}
+        return _reference(19, target["channel_id"], target["id"]) | {"referenced_message": shown}
 
     def _add_replied_user(self, message: Json, payload: Json) -> None:
         target = message.get("referenced_message")
@@ -285,7 +259,7 @@ class Messages:
         if int(message["id"]) not in store:
             raise refuse("unknown_message")
         store[int(message["id"])] = message
-        self.state.emit(GatewayEvent("MESSAGE_UPDATE", message, Intent.MESSAGES, channel.id))
+        self.state.emit("MESSAGE_UPDATE", message, Intent.MESSAGES, channel.id)
         return message
 
     def edit(self, channel: Channel, message_id: int, payload: Json, uploads: list[Upload]) -> Json:
@@ -295,8 +269,7 @@ class Messages:
             raise refuse("not_your_message")
         if before["type"] not in (0, 19, 20):
             raise refuse("system_message")
-        if channel.archived:
-            raise refuse("thread_archived")
+        channel.require_open()
         if uploads:
             self.state.require(channel, PermissionBit.ATTACH_FILES)
         limits.check_message(payload, files=len(uploads), before=before)
@@ -306,15 +279,14 @@ class Messages:
     def delete(self, channel: Channel, message_id: int, *, by_webhook: bool = False) -> None:
         """Delete a message: the bot's own, or anyone's with MANAGE_MESSAGES."""
         message = self.get(channel.id, message_id)
-        if channel.archived:
-            raise refuse("thread_archived")
+        channel.require_open()
         if int(message["author"]["id"]) != BOT_USER_ID and not by_webhook:
             self.state.require(channel, PermissionBit.MANAGE_MESSAGES)
         del self.by_channel[channel.id][message_id]
         if channel.is_thread:
             channel.message_count -= 1
-        data = {"id": str(message_id), "channel_id": str(channel.id), "guild_id": str(GUILD_ID)}
-        self.state.emit(GatewayEvent("MESSAGE_DELETE", data, Intent.MESSAGES, channel.id))
+        data = {"id": str(message_id), "channel_id": str(channel.id)}
+        self.state.emit("MESSAGE_DELETE", data, Intent.MESSAGES, channel.id)
 
     # pins, reactions, threads
 
@@ -330,22 +302,11 @@ class Messages:
         self._pinned_at[message_id] = now
         channel.last_pin = now if pinned else channel.last_pin
         self.replace(channel, {**message, "pinned": pinned})
-        data = {
-            "guild_id": str(GUILD_ID),
-            "channel_id": str(channel.id),
-            "last_pin_timestamp": None if channel.last_pin is None else iso(channel.last_pin),
-        }
-        self.state.emit(GatewayEvent("CHANNEL_PINS_UPDATE", data, channel_id=channel.id))
+        last_pin = None if channel.last_pin is None else iso(channel.last_pin)
+        data = {"channel_id": str(channel.id), "last_pin_timestamp": last_pin}
+        self.state.emit("CHANNEL_PINS_UPDATE", data, channel_id=channel.id)
         if pinned:
-            reference = {
-                "type": 0,
-                "message_id": message["id"],
-                "channel_id": str(channel.id),
-                "guild_id": str(GUILD_ID),
-            }
-            self.post(
-                channel, self.build(channel, self.state.bot, {}, extra={"type": 6, "message_reference": reference})
-            )
+            self._post_system_message(channel, _reference(6, channel.id, message["id"]))
 
     def pins(self, channel: Channel, *, limit: int, before: float | None) -> Json:
         """A page of pins, latest first."""
@@ -358,67 +319,40 @@ class Messages:
         """Add or remove the bot's own reaction."""
         if not is_emoji(emoji):
             raise refuse("unknown_emoji")
-        if channel.archived:
-            raise refuse("thread_archived")
+        channel.require_open()
         message = self.get(channel.id, message_id)
         reactions = [r for r in message.get("reactions", []) if r["emoji"]["name"] != emoji]
         if add:
             self.state.require(channel, PermissionBit.READ_MESSAGE_HISTORY, PermissionBit.ADD_REACTIONS)
-            reactions.append(
-                {
-                    "emoji": {"id": None, "name": emoji},
-                    "count": 1,
-                    "me": True,
-                    "me_burst": False,
-                    "burst_colors": [],
-                    "count_details": {"burst": 0, "normal": 1},
-                }
-            )
-        after = {**message, "reactions": reactions}
-        self.by_channel[channel.id][message_id] = after
+            reactions.append(OBJECTS["reaction"] | {"emoji": {"id": None, "name": emoji}})
+        self.by_channel[channel.id][message_id] = {**message, "reactions": reactions}
         data = {
             "user_id": str(BOT_USER_ID),
             "channel_id": str(channel.id),
             "message_id": str(message_id),
-            "guild_id": str(GUILD_ID),
             "emoji": {"id": None, "name": emoji},
             "burst": False,
             "type": 0,
         }
-        name = "MESSAGE_REACTION_ADD" if add else "MESSAGE_REACTION_REMOVE"
-        self.state.emit(GatewayEvent(name, data, Intent.REACTIONS, channel.id))
+        self.state.emit(f"MESSAGE_REACTION_{'ADD' if add else 'REMOVE'}", data, Intent.REACTIONS, channel.id)
 
     def start_thread(self, parent: Channel, payload: Json, *, message_id: int | None = None) -> Channel:
-        """Start a thread from a message or on its own, with the messages that Discord adds."""
+        """Start a thread, from a message or bare, and post Discord's own messages."""
         message = None if message_id is None else self.get(parent.id, message_id)
         thread = self.state.create_thread(parent, payload, message_id=message_id)
         if message is not None:
             shown = {**message, "flags": message["flags"] | limits.HAS_THREAD, "thread": thread.json(GUILD_ID)}
             self.replace(parent, shown)
-            reference = {
-                "type": 0,
-                "message_id": message["id"],
-                "channel_id": str(parent.id),
-                "guild_id": str(GUILD_ID),
-            }
-            self.post(
-                thread, self.build(thread, self.state.bot, {}, extra={"type": 21, "message_reference": reference})
-            )
+            self._post_system_message(thread, _reference(21, parent.id, message["id"]))
         elif thread.type == PUBLIC_THREAD:
-            reference = {"type": 0, "channel_id": str(thread.id), "guild_id": str(GUILD_ID)}
-            self.post(
-                parent,
-                self.build(
-                    parent,
-                    self.state.bot,
-                    {"content": thread.name},
-                    default_mentions=(),
-                    extra={"type": 18, "message_reference": reference},
-                ),
-            )
+            self._post_system_message(parent, _reference(18, thread.id), thread.name)
         return thread
 
     # parts of a message
+
+    def _post_system_message(self, channel: Channel, extra: Json, content: str = "") -> None:
+        author, payload = self.state.bot, {"content": content}
+        self.post(channel, self.build(channel, author, payload, default_mentions=(), extra=extra))
 
     def _mention(
         self, message: Json, author: Member, channel: Channel, allowed: Json | None, default: Collection[str]
@@ -438,3 +372,11 @@ class Messages:
         ]
         message["mention_roles"] = [str(i) for i in found.roles]
         message["mention_everyone"] = found.everyone
+
+
+def _reference(kind: int, channel_id: object, message_id: str | None = None) -> Json:
+    """The fields of a message that refers to a channel or to a message in it."""
+    reference = {"type": 0, "channel_id": str(channel_id), "guild_id": str(GUILD_ID)}
+    if message_id is not None:
+        reference["message_id"] = message_id
+    return {"type": kind, "message_reference": reference}

@@ -3,11 +3,9 @@
 Only a browser on this machine may connect: other Hosts and Origins are refused (DNS rebinding, CSRF).
 """
 
-import asyncio
-import mimetypes
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from urllib.parse import urlsplit
 
 from aiohttp import hdrs, web
@@ -16,18 +14,10 @@ from opsbot.standin.files import Files
 from opsbot.standin.plumbing import answer
 
 PAGE = Path(__file__).with_name("page")
+NAME_LENGTH = 100
 _LOOPBACK = {"127.0.0.1", "localhost", "::1"}
 _SHOWN_INLINE = ("image/png", "image/jpeg", "image/gif", "image/webp")
 Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
-_TYPES = {
-    ".js": "text/javascript",
-    ".mjs": "text/javascript",
-    ".css": "text/css",
-    ".html": "text/html",
-    ".svg": "image/svg+xml",
-    ".woff2": "font/woff2",
-    ".json": "application/json",
-}
 
 
 @web.middleware
@@ -57,35 +47,20 @@ class PageFiles:
 
     def add_routes(self, router: web.UrlDispatcher) -> None:
         """Register the routes."""
-        router.add_get("/", self.get_index)
-        router.add_get("/static/{path:.*}", self.get_static)
+        router.add_get("/", self.get_file)
+        router.add_get("/static/{path:.*}", self.get_file)
         router.add_get("/attachments/{channel}/{file}/{name}", self.get_attachment)
 
-    async def get_index(self, _: web.Request) -> web.StreamResponse:
-        """The page."""
-        return await self._file("index.html")
-
-    async def get_static(self, request: web.Request) -> web.StreamResponse:
-        """A file of the page."""
-        return await self._file(request.match_info["path"])
-
-    async def _file(self, name: str) -> web.StreamResponse:
-        def read() -> bytes | None:
-            path = (PAGE / name).resolve()
-            return path.read_bytes() if path.is_relative_to(PAGE.resolve()) and path.is_file() else None
-
-        try:
-            data = await asyncio.to_thread(read)
-        except (OSError, ValueError):
-            data = None
-        if data is None:
+    async def get_file(self, request: web.Request) -> web.StreamResponse:
+        """A file of the page, `index.html` by default."""
+        name = request.match_info.get("path", "index.html")
+        parts = PurePosixPath(name).parts
+        if not parts or ".." in parts or "/" in parts or not name.isprintable() or len(name) > NAME_LENGTH:
             return answer({"message": "404: Not Found"}, 404)
-        kind = _TYPES.get(Path(name).suffix) or mimetypes.guess_type(name)[0] or "application/octet-stream"
-        charset = "utf-8" if kind.startswith("text/") else None
-        return web.Response(body=data, content_type=kind, charset=charset, headers={"Cache-Control": "no-cache"})
+        return web.FileResponse(PAGE / name, headers={"Cache-Control": "no-cache"})
 
     async def get_attachment(self, request: web.Request) -> web.Response:
-        """Serve an upload: images and text inline, anything else as a download, all sandboxed."""
+        """Serve an upload, sandboxed: images and text inline, others as downloads."""
         key = request.match_info["file"]
         stored = self.files.stored.get(int(key)) if key.isdecimal() else None
         if stored is None:

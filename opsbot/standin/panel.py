@@ -23,11 +23,5 @@ class PanelButton:
 
     def json(self, *, busy: bool) -> Json:
         """Return the button's JSON; it is disabled while its action runs."""
-        return {
-            "id": self.id,
-            "group": self.group,
-            "label": self.label,
-            "hint": self.hint,
-            "danger": self.danger,
-            "disabled": self.disabled or busy,
-        }
+        names = ("id", "group", "label", "hint", "danger")
+        return {name: getattr(self, name) for name in names} | {"disabled": self.disabled or busy}

@@ -13,15 +13,15 @@ from aiohttp import BodyPartReader, hdrs, web
 from aiohttp.typedefs import Middleware
 
 from opsbot.standin.connection import reset
-from opsbot.standin.errors import ApiError, Json, refuse
+from opsbot.standin.errors import ApiError, Json, bad_form, refuse
 from opsbot.standin.faults import Faults, Rule, error_body
 from opsbot.standin.files import Upload
 from opsbot.standin.ratelimit import LimitedError
+from opsbot.standin.schema import form, integer, snowflake, validate
 
 log = logging.getLogger(__name__)
 
 PREFIX = "/api/v10"
-SNOWFLAKE_DIGITS = 20
 TOO_MANY = 429
 MAX_REQUEST = 110 * 1024 * 1024
 KEPT_REQUESTS = 10_000
@@ -30,7 +30,7 @@ _FILE_FIELD = re.compile(r"^files\[(\d+)\]$")
 _VIA = {"Via": "1.1 standin"}
 # Routes whose path contains a secret need no bot token.
 _OPEN = re.compile(r"^/(interactions/|webhooks/\d+/[^/]+|gateway$)")
-Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
+WebHandler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
 
 class LoggedRequest(NamedTuple):
@@ -44,10 +44,11 @@ class LoggedRequest(NamedTuple):
 
 @dataclass(slots=True)
 class RequestLog:
-    """Log of requests; `unknown` lists routes that are not modelled."""
+    """Log of requests. unknown: routes that are not modelled. open: not answered yet."""
 
     requests: deque[LoggedRequest] = field(default_factory=lambda: deque(maxlen=KEPT_REQUESTS))
     unknown: list[str] = field(default_factory=list)
+    open: int = 0
 
 
 def answer(data: object, status: int = 200, headers: dict[str, str] | None = None) -> web.Response:
@@ -58,87 +59,70 @@ def answer(data: object, status: int = 200, headers: dict[str, str] | None = Non
     return web.Response(status=status, body=json.dumps(data).encode(), content_type="application/json", headers=headers)
 
 
-def nothing(headers: dict[str, str] | None = None) -> web.Response:
-    """204."""
-    return web.Response(status=204, headers=headers)
+@dataclass(frozen=True, slots=True)
+class ApiCall:
+    """A REST request with its body: JSON, and the files of a multipart one."""
+
+    request: web.Request
+    body: object
+    uploads: list[Upload]
+
+    @property
+    def json(self) -> Json:
+        """The body, which must be an object."""
+        if not isinstance(self.body, dict):
+            raise bad_form([], "MODEL_TYPE_CONVERT")
+        return self.body
+
+    def word(self, name: str) -> str:
+        """A part of the path."""
+        return self.request.match_info[name]
+
+    def id(self, name: str) -> int:
+        """A snowflake of the path; ApiError 50035 when it is none."""
+        return _snowflake(name, self.word(name))
+
+    def query_id(self, name: str) -> int | None:
+        """A snowflake of the query string."""
+        text = self.request.query.get(name)
+        return None if text is None else _snowflake(name, text)
+
+    def flag(self, name: str) -> bool:
+        """Whether the query string sets it."""
+        return self.request.query.get(name, "").lower() in ("1", "true")
+
+    def limit(self, default: int, most: int) -> int:
+        """`limit` of the query string, 1 to `most`."""
+        limit = self.query_id("limit")
+        validate(form({"limit": integer(1, most)}), {"limit": limit})
+        return default if limit is None else limit
 
 
-def number(request: web.Request, name: str) -> int:
-    """A snowflake of the path; ApiError 50035 when it is none."""
-    text = request.match_info[name]
-    if not text.isdecimal() or len(text) > SNOWFLAKE_DIGITS:
-        raise ApiError(
-            400,
-            50035,
-            "Invalid Form Body",
-            {name: {"_errors": [{"code": "NUMBER_TYPE_COERCE", "message": f'Value "{text}" is not snowflake.'}]}},
-        )
+Handler = Callable[[ApiCall], object]
+
+
+def _snowflake(name: str, text: str) -> int:
+    validate(form({name: snowflake}), {name: text})
     return int(text)
 
 
-def query_number(request: web.Request, name: str) -> int | None:
-    """A snowflake of the query string."""
-    text = request.query.get(name)
-    if text is None:
-        return None
-    if not text.isdecimal():
-        raise ApiError(
-            400,
-            50035,
-            "Invalid Form Body",
-            {name: {"_errors": [{"code": "NUMBER_TYPE_COERCE", "message": f'Value "{text}" is not snowflake.'}]}},
-        )
-    return int(text)
+def serve(handler: Handler) -> Callable[[web.Request], Awaitable[web.Response]]:
+    """Answer with what the handler returns: JSON, a response, or None for 204."""
+
+    async def run(request: web.Request) -> web.Response:
+        found = handler(ApiCall(request, *await _read(request)))
+        if isinstance(found, web.Response):
+            return found
+        return web.Response(status=204) if found is None else answer(found)
+
+    return run
 
 
-def query_limit(request: web.Request, default: int, most: int) -> int:
-    """`limit` of the query string, 1 to `most`."""
-    limit = query_number(request, "limit")
-    if limit is None:
-        return default
-    if not 1 <= limit <= most:
-        raise ApiError(
-            400,
-            50035,
-            "Invalid Form Body",
-            {
-                "limit": {
-                    "_errors": [{"code": "NUMBER_TYPE_MAX", "message": f"int value should be between 1 and {most}."}]
-                }
-            },
-        )
-    return limit
-
-
-async def read_json(request: web.Request) -> object:
-    """The JSON body; ApiError 50109 when it is none."""
-    try:
-        return json.loads(await request.read() or b"{}")
-    except ValueError:
-        raise refuse("invalid_json") from None
-
-
-async def read_object(request: web.Request) -> Json:
-    """The body as an object."""
-    return _object(await read_json(request))
-
-
-def _object(body: object) -> Json:
-    if not isinstance(body, dict):
-        raise ApiError(
-            400,
-            50035,
-            "Invalid Form Body",
-            {"_errors": [{"code": "MODEL_TYPE_CONVERT", "message": "Only dictionaries may be used in a ModelType"}]},
-        )
-    return body
-
-
-async def read_message(request: web.Request) -> tuple[Json, list[Upload]]:
-    """A message body: JSON, or multipart with `payload_json` and `files[n]`."""
+async def _read(request: web.Request) -> tuple[object, list[Upload]]:
+    """A body: JSON, or multipart with `payload_json` and `files[n]`."""
     if not request.content_type.startswith("multipart/"):
-        return await read_object(request), []
-    payload: Json = {}
+        return _parse(await request.read()), []
+    payload: object = {}
     uploads: list[Upload] = []
     async for part in await request.multipart():
         if not isinstance(part, BodyPartReader):
@@ -146,32 +130,41 @@ async def read_message(request: web.Request) -> tuple[Json, list[Upload]]:
         data = bytes(await part.read(decode=True))
         found = _FILE_FIELD.match(part.name or "")
         if part.name == "payload_json":
-            try:
-                payload = _object(json.loads(data))
-            except ValueError:
-                raise refuse("invalid_json") from None
+            payload = _parse(data)
         elif found is not None:
             uploads.append(Upload(int(found[1]), part.filename or "unknown", data))
     return payload, sorted(uploads, key=lambda upload: upload.index)
 
 
-def middleware(log_: RequestLog, faults: Faults, token: str, clock: Callable[[], float]) -> Middleware:
+def _parse(data: bytes) -> object:
+    try:
+        return json.loads(data or b"{}")
+    except ValueError:
+        raise refuse("invalid_json") from None
+
+
+def middleware(
+    log_: RequestLog, faults: Faults, token: str, clock: Callable[[], float], on_end: Callable[[], None]
+) -> Middleware:
     """Build the middleware: faults, token, Discord's errors, request log."""
     edge = _Edge(log_, faults, f"Bot {token}")
 
     @web.middleware
-    async def run(request: web.Request, handler: Handler) -> web.StreamResponse:
+    async def run(request: web.Request, handler: WebHandler) -> web.StreamResponse:
         if not request.path.startswith("/api/"):
             return await handler(request)
-        path = request.path.removeprefix(PREFIX)
-        started = clock()
+        path, started = request.path.removeprefix(PREFIX), clock()
+        log_.open += 1
         try:
             response = await edge.with_faults(request, handler, path)
+            status = response.status
         except _LostError:
-            log_.requests.append(LoggedRequest(started, request.method, path, 0))
             reset(request.transport)
-            return web.Response(status=500)
-        log_.requests.append(LoggedRequest(started, request.method, path, response.status))
+            response, status = web.Response(status=500), 0
+        finally:
+            log_.open -= 1
+            on_end()
+        log_.requests.append(LoggedRequest(started, request.method, path, status))
         return response
 
     return run
@@ -183,7 +176,7 @@ class _Edge:
     faults: Faults
     authorization: str
 
-    async def with_faults(self, request: web.Request, handler: Handler, path: str) -> web.StreamResponse:
+    async def with_faults(self, request: web.Request, handler: WebHandler, path: str) -> web.StreamResponse:
         if self.faults.is_away:
             raise _LostError
         slow = self.faults.take(request.method, path, delay=True)
@@ -196,22 +189,18 @@ class _Edge:
             await self._answered(request, handler, path)
         return _faulty(rule)
 
-    async def _answered(self, request: web.Request, handler: Handler, path: str) -> web.StreamResponse:
+    async def _answered(self, request: web.Request, handler: WebHandler, path: str) -> web.StreamResponse:
         if not _OPEN.match(path) and request.headers.get(hdrs.AUTHORIZATION) != self.authorization:
-            refusal = refuse("unauthorized")
-            return answer(refusal.body(), refusal.status)
+            return _refused(refuse("unauthorized"))
         try:
             return await handler(request)
-        except LimitedError as error:
-            return answer(error.body(), error.status, error.headers | _VIA)
         except ApiError as error:
-            return answer(error.body(), error.status, _VIA if error.status == TOO_MANY else None)
+            return _refused(error)
         except (web.HTTPNotFound, web.HTTPMethodNotAllowed):
             self.log_.unknown.append(f"{request.method} {request.path}")
             return answer(error_body(404), 404)
         except web.HTTPRequestEntityTooLarge:
-            refusal = refuse("file_too_large")
-            return answer(refusal.body(), refusal.status)
+            return _refused(refuse("file_too_large"))
         except ConnectionError as error:
             raise _LostError from error  # the bot died while it was sending
         except Exception:
@@ -221,12 +210,16 @@ class _Edge:
             return answer(error_body(500), 500)
 
 
+def _refused(error: ApiError) -> web.Response:
+    headers = error.headers if isinstance(error, LimitedError) else {}
+    return answer(error.body(), error.status, headers | _VIA if error.status == TOO_MANY else None)
+
+
 def _faulty(rule: Rule) -> web.Response:
     if rule.reset:
         raise _LostError
     if rule.retry_after is not None:
-        limited = LimitedError(rule.retry_after)
-        return answer(limited.body(), 429, limited.headers | _VIA)
+        return _refused(LimitedError(rule.retry_after))
     headers = dict(rule.headers)
     if isinstance(rule.body, str):
         return web.Response(status=rule.status, text=rule.body, content_type="text/html", headers=headers)

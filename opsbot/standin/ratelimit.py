@@ -26,7 +26,7 @@ class RateLimitBucket:
 
 @dataclass(slots=True)
 class RateLimits:
-    """The buckets. `clock` is monotonic seconds; `enabled` False lets everything pass without headers.
+    """The buckets, by a monotonic clock. Not `enabled`, everything passes.
 
     period: seconds of a bucket's window; old_period: of that for edits of old messages.
     """
@@ -36,8 +36,7 @@ class RateLimits:
     period: float = PERIOD
     old_period: float = OLD_PERIOD
     _buckets: dict[tuple[str, int], RateLimitBucket] = field(default_factory=dict)
-    _old_edits: dict[int, deque[float]] = field(default_factory=dict)
-    _renames: dict[int, deque[float]] = field(default_factory=dict)
+    _recent: dict[tuple[str, int], deque[float]] = field(default_factory=dict)
 
     def take(self, route: str, channel_id: int) -> dict[str, str]:
         """Count one request; its X-RateLimit headers.
@@ -65,33 +64,30 @@ class RateLimits:
         return headers
 
     def edit_of_old(self, channel_id: int) -> None:
-        """Count an edit of a message older than an hour: 3 in 6 s per channel, in no header; else 429/30046."""
-        if not self.enabled:
-            return
-        now = self.clock()
-        recent = self._old_edits.setdefault(channel_id, deque(maxlen=OLD_EDITS))
-        if len(recent) == OLD_EDITS and now - recent[0] < self.old_period:
-            wait = self.old_period - (now - recent[0])
+        """Count an edit of a message older than an hour: 3 in 6 s, else 429/30046."""
+        wait = self._wait("edit", channel_id, OLD_EDITS, self.old_period)
+        if wait:
             raise ApiError(
                 429,
                 30046,
                 "Maximum number of edits to messages older than 1 hour reached. Try again later.",
                 extra={"retry_after": round(wait, 3), "global": False},
             )
-        recent.append(now)
 
     def rename(self, channel_id: int) -> None:
-        """Count a change of a channel's name or topic: 2 in 10 minutes.
+        """Count a change of a channel's name or topic: 2 in 10 minutes, else LimitedError."""
+        wait = self._wait("rename", channel_id, RENAMES, RENAME_PERIOD)
+        if wait:
+            raise LimitedError(wait)
 
-        Else LimitedError with minutes to wait.
-        """
-        if not self.enabled:
-            return
+    def _wait(self, what: str, channel_id: int, most: int, period: float) -> float:
+        """Count one of at most so many in that period; 0.0, or how long to wait."""
         now = self.clock()
-        recent = self._renames.setdefault(channel_id, deque(maxlen=RENAMES))
-        if len(recent) == RENAMES and now - recent[0] < RENAME_PERIOD:
-            raise LimitedError(RENAME_PERIOD - (now - recent[0]))
+        recent = self._recent.setdefault((what, channel_id), deque(maxlen=most))
+        if self.enabled and len(recent) == most and now - recent[0] < period:
+            return period - (now - recent[0])
         recent.append(now)
+        return 0.0
 
 
 class LimitedError(ApiError):

@@ -25,7 +25,6 @@ from opsbot.standin.panel import PanelButton
 from opsbot.standin.plumbing import MAX_REQUEST, PREFIX, LoggedRequest, RequestLog, middleware
 from opsbot.standin.ratelimit import OLD_PERIOD, PERIOD, RateLimits
 from opsbot.standin.rest import Rest
-from opsbot.standin.rest_replies import ReplyRoutes
 from opsbot.standin.state import (
     APPLICATION_ID,
     BOT_USER_ID,
@@ -39,6 +38,7 @@ from opsbot.standin.state import (
 )
 
 log = logging.getLogger(__name__)
+_HOST = "127.0.0.1"
 _SHUTDOWN_SECONDS = 1.0
 
 
@@ -57,12 +57,9 @@ class Standin:
         self,
         *,
         bot_token: str = "standin-token",  # noqa: S107 - no secret: the stand-in is this machine\'s own
-        host: str = "127.0.0.1",
         port: int = 0,
         clock: Callable[[], float] = time.time,
         privileged_intents: int = 0,
-        guild_name: str = "Operations",
-        bot_name: str = "opsbot",
         api_port: int | None = None,
         rate_limits: bool = True,
         limit_seconds: float = PERIOD,
@@ -82,7 +79,6 @@ class Standin:
         self.general_channel_id = GENERAL_CHANNEL_ID
         self.owner_id = OWNER_ID
         self.roles = dict(ROLE_IDS)
-        self.host = host
         self._ports = (port, api_port)
         self._page_port = self._api_port = 0
         self._panel: list[PanelButton] = []
@@ -92,7 +88,10 @@ class Standin:
         self._log = RequestLog()
         self._latest: Json | None = None
         self.changes = Changes()
-        self.state = StandinState(clock, guild_name, bot_name)
+        self.state = StandinState(clock)
+        self.set_roles, self.set_role_permissions = self.state.set_roles, self.state.set_role_permissions
+        self.set_presence, self.set_voice = self.state.set_presence, self.state.set_voice
+        self.set_permissions, self.remove_channel = self.state.set_permissions, self.state.remove_channel
         self.store = Messages(self.state, Files(lambda: self.url, self.state.new_id))
         self.limits = RateLimits(time.monotonic, rate_limits, limit_seconds, OLD_PERIOD * limit_seconds / PERIOD)
         self.gateway = Gateway(
@@ -102,9 +101,10 @@ class Standin:
             url=lambda: self.gateway_url,
             identify_interval=identify_interval,
             heartbeat_seconds=heartbeat_seconds,
+            on_sent=self.changes.notify,
         )
-        self.faults = Faults(self.gateway, self.store, set_away=self._set_away, on_change=self._send_connection)
         self._client = ClientApi(self)
+        self.faults = Faults(self.gateway, self.store, self._set_away, self._client.send_connection)
         self.interactions = Interactions(
             self.state, self.store, self.changes, self.gateway.dispatch, self._client.send_to, interaction_deadline
         )
@@ -116,13 +116,12 @@ class Standin:
     async def start(self) -> None:
         """Listen. Raises OSError when a port is in use."""
         port, api_port = self._ports
-        guards = [guard, middleware(self._log, self.faults, self.token, self.state.clock)]
+        guards = [guard, middleware(self._log, self.faults, self.token, self.state.clock, self.changes.notify)]
         page = web.Application(middlewares=guards, client_max_size=MAX_REQUEST)
         PageFiles(self.store.files).add_routes(page.router)
         self._client.add_routes(page.router)
         api = page if api_port is None else web.Application(middlewares=guards, client_max_size=MAX_REQUEST)
-        Rest(self.state, self.store, self.gateway, self.limits).add_routes(api.router)
-        ReplyRoutes(self.state, self.interactions).add_routes(api.router)
+        Rest(self.state, self.store, self.interactions, self.gateway, self.limits).add_routes(api.router)
         api.router.add_get("/gateway", self.gateway.handle)
         api.router.add_get("/gateway/", self.gateway.handle)
         try:
@@ -141,7 +140,7 @@ class Standin:
 
     async def _open(self, runner: web.AppRunner, port: int) -> int:
         assert runner.server is not None  # noqa: S101 - set up above
-        server = await asyncio.get_running_loop().create_server(runner.server, self.host, port)
+        server = await asyncio.get_running_loop().create_server(runner.server, _HOST, port)
         self._servers.append(server)
         return int(server.sockets[0].getsockname()[1])
 
@@ -161,17 +160,15 @@ class Standin:
         self._runners.clear()
 
     async def __aenter__(self) -> Self:
-        """`start`."""
         await self.start()
         return self
 
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        """`stop`."""
         await self.stop()
 
-    def _set_away(self, *, away: bool, hard: bool) -> None:
+    def _set_away(self, away: bool, hard: bool) -> None:  # noqa: FBT001 - one caller
         if away and hard:
             if len(self._servers) < 2:  # noqa: PLR2004 - the page's and Discord's
                 raise ValueError("away(hard=True) needs a separate port for Discord: Standin(api_port=0)")
@@ -189,35 +186,23 @@ class Standin:
     @property
     def url(self) -> str:
         """The page."""
-        return f"http://{self._shown_host}:{self._page_port}"
+        return f"http://{_HOST}:{self._page_port}"
 
     @property
     def api_url(self) -> str:
         """REST: for `discord.http.Route.BASE`."""
-        return f"http://{self._shown_host}:{self._api_port}{PREFIX}"
+        return f"http://{_HOST}:{self._api_port}{PREFIX}"
 
     @property
     def gateway_url(self) -> str:
         """The gateway: for `discord.gateway.DiscordWebSocket.DEFAULT_GATEWAY`."""
-        return f"ws://{self._shown_host}:{self._api_port}/gateway"
-
-    @property
-    def _shown_host(self) -> str:
-        return f"[{self.host}]" if ":" in self.host else self.host
+        return f"ws://{_HOST}:{self._api_port}/gateway"
 
     # people and channels
 
     def add_member(self, name: str, roles: Iterable[int] = ()) -> int:
         """A new member with those role ids; returns the id."""
         return self.state.add_member(name, roles).id
-
-    def set_roles(self, member_id: int, roles: Iterable[int]) -> None:
-        """Replace a member's roles."""
-        self.state.set_roles(member_id, roles)
-
-    def set_presence(self, member_id: int, status: str) -> None:
-        """Change a member's status."""
-        self.state.set_presence(member_id, status)
 
     def add_bot(self, name: str) -> int:
         """Another bot in the server, offline at first; returns its user id."""
@@ -227,32 +212,16 @@ class Standin:
         """A new voice channel; returns the id."""
         return self.state.add_channel(name, kind=VOICE).id
 
-    def set_voice(self, member_id: int, channel_id: int | None) -> None:
-        """A member joins a voice channel; None: leaves it."""
-        self.state.set_voice(member_id, channel_id)
-
     def add_role(self, name: str, *, permissions: int = 0, mentionable: bool = False) -> int:
         """A new role; returns the id."""
         role = Role(self.state.new_id(), name, len(self.state.roles), permissions, mentionable=mentionable)
         self.state.roles[role.id] = role
-        self.state.emit(GatewayEvent("GUILD_ROLE_CREATE", {"guild_id": str(GUILD_ID), "role": role.json()}))
+        self.state.emit("GUILD_ROLE_CREATE", {"role": role.json()})
         return role.id
-
-    def set_role_permissions(self, role_id: int, permissions: int) -> None:
-        """Change what a role may do in the guild at large."""
-        self.state.set_role_permissions(role_id, permissions)
 
     def add_channel(self, name: str) -> int:
         """A new text channel; returns the id."""
         return self.state.add_channel(name).id
-
-    def remove_channel(self, channel_id: int) -> None:
-        """Delete a channel."""
-        self.state.remove_channel(channel_id)
-
-    def set_permissions(self, role_or_member: int, channel: int, allow: int = 0, deny: int = 0) -> None:
-        """Set an overwrite (permission bits) in a channel."""
-        self.state.set_permissions(role_or_member, channel, allow, deny)
 
     def member(self, member_id_or_name: int | str) -> Person:
         """The driver of a member, by id or by name. KeyError when there is none."""
@@ -322,6 +291,15 @@ class Standin:
         await self.changes.wait(lambda: True if self.connected else None, timeout, "the bot's connection")
 
     @property
+    def idle(self) -> bool:
+        """Whether no request, no unsent event and no open interaction is in flight."""
+        return not (self._log.open or self.gateway.unsent or self.interactions.pending)
+
+    async def wait_idle(self, timeout: float = 10.0) -> None:
+        """Wait until `idle`. TimeoutError."""
+        await self.changes.wait(lambda: True if self.idle else None, timeout, "the end of what is in flight")
+
+    @property
     def commands(self) -> list[Json]:
         """The guild's registered commands."""
         return self.state.guild_commands.all()
@@ -366,9 +344,6 @@ class Standin:
     def note(self, text: str, level: str = "info") -> None:
         """A line below the panel: "info" or "error"."""
         self._client.note(text, level)
-
-    def _send_connection(self) -> None:
-        self._client.send_connection()
 
     def _on_event(self, event: GatewayEvent) -> None:
         if event.name in ("MESSAGE_CREATE", "MESSAGE_UPDATE"):

@@ -8,18 +8,20 @@ from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
 
 from opsbot.standin.commands import Commands
-from opsbot.standin.errors import ApiError, FormErrors, Json, refuse
+from opsbot.standin.errors import Json, refuse
 from opsbot.standin.guild import (
     CATEGORY,
+    OBJECTS,
     PRIVATE_THREAD,
     PUBLIC_THREAD,
     TEXT,
+    THREADS,
     VOICE,
     Channel,
     Member,
     Role,
-    guild_json,
     snowflake,
+    text_id,
     thread_member,
 )
 from opsbot.standin.permissions import (
@@ -30,6 +32,7 @@ from opsbot.standin.permissions import (
     PermissionBit,
     in_channel,
 )
+from opsbot.standin.schema import Schema, choice, filled, form, integer, text, validate
 
 GUILD_ID = 100000000000000001
 OPS_CHANNEL_ID = 100000000000000002
@@ -47,7 +50,12 @@ ROLE_IDS = {
 }
 _ROLE_COLORS = {"viewer": 0x95A5A6, "operator": 0x3498DB, "deployer": 0xE67E22, "admin": 0xE74C3C}
 _FIRST_MEMBER_ID = 100000000000000100
-_ARCHIVE_DURATIONS = (60, 1440, 4320, 10080)
+_CHANNEL = form({"name": text(100, 1), "topic": text(1024), "rate_limit_per_user": integer(0, 21600)})
+_THREAD: dict[str, Schema] = {
+    "name": text(100, 1),
+    "auto_archive_duration": choice(60, 1440, 4320, 10080),
+    "rate_limit_per_user": integer(0, 21600),
+}
 
 
 class Intent:
@@ -67,7 +75,7 @@ class Intent:
 
 @dataclass(frozen=True, slots=True)
 class GatewayEvent:
-    """A change. `channel_id` limits it to members who see the channel, `intent` to sessions with the intent."""
+    """A change, for sessions with the intent and members who see the channel."""
 
     name: str
     data: Json
@@ -84,7 +92,7 @@ class StandinState:
     """
 
     clock: Callable[[], float]
-    guild_name: str
+    guild_name: str = "Operations"
     bot_name: str = "opsbot"
     roles: dict[int, Role] = field(default_factory=dict)
     members: dict[int, Member] = field(default_factory=dict)
@@ -126,8 +134,17 @@ class StandinState:
         while True:
             yield self.new_id()
 
-    def emit(self, event: GatewayEvent) -> None:
-        """Pass the event to every listener."""
+    def emit(
+        self,
+        name: str,
+        data: Json,
+        intent: int = Intent.GUILDS,
+        channel_id: int | None = None,
+        *,
+        internal: bool = False,
+    ) -> None:
+        """Pass an event of the guild to every listener; the arguments are the fields of `GatewayEvent`."""
+        event = GatewayEvent(name, {"guild_id": str(GUILD_ID), **data}, intent, channel_id, internal)
         for listener in tuple(self.listeners):
             listener(event)
 
@@ -140,24 +157,21 @@ class StandinState:
 
     def channel(self, channel_id: int) -> Channel:
         """The channel or thread, or ApiError 10003."""
-        found = self.channels.get(channel_id)
-        if found is None:
+        if channel_id not in self.channels:
             raise refuse("unknown_channel")
-        return found
+        return self.channels[channel_id]
 
     def visible_channel(self, channel_id: int) -> Channel:
         """The channel, if the bot sees it; else ApiError 10003 or 50001."""
         channel = self.channel(channel_id)
-        if not self.permissions(self.bot, channel) & PermissionBit.VIEW_CHANNEL:
-            raise refuse("missing_access")
+        self.require(channel)
         return channel
 
     def member(self, member_id: int) -> Member:
         """The member, or ApiError 10007."""
-        found = self.members.get(member_id)
-        if found is None:
+        if member_id not in self.members:
             raise refuse("unknown_member")
-        return found
+        return self.members[member_id]
 
     def threads_of(self, channel_id: int) -> list[Channel]:
         """The threads of a channel."""
@@ -185,12 +199,16 @@ class StandinState:
         base = self.base_permissions(member)
         return in_channel(base, GUILD_ID, member.id, member.roles, channel.overwrites)
 
-    def require(self, channel: Channel, *needed: int) -> None:
-        """Raise 50001 when the bot does not see the channel, 50013 when it lacks one of the permissions."""
-        value = self.permissions(self.bot, channel)
-        if not value & PermissionBit.VIEW_CHANNEL:
+    def may(self, member: Member, channel: Channel, *needed: int) -> bool:
+        """Whether a member sees the channel and has these permissions in it."""
+        value = self.permissions(member, channel)
+        return all(value & permission for permission in (PermissionBit.VIEW_CHANNEL, *needed))
+
+    def require(self, channel: Channel, *needed: int, by: Member | None = None) -> None:
+        """Raise 50001 if the bot (or `by`) does not see the channel, 50013 without a permission."""
+        if not self.may(by or self.bot, channel):
             raise refuse("missing_access")
-        if any(not value & permission for permission in needed):
+        if not self.may(by or self.bot, channel, *needed):
             raise refuse("missing_permissions")
 
     # changing the guild
@@ -205,7 +223,7 @@ class StandinState:
         member.status = "offline" if bot else "online"
         self._next_member += 1
         self.members[member.id] = member
-        self.emit(GatewayEvent("GUILD_MEMBER_ADD", member.json() | {"guild_id": str(GUILD_ID)}, Intent.MEMBERS))
+        self.emit("GUILD_MEMBER_ADD", member.json(), Intent.MEMBERS)
         return member
 
     def set_roles(self, member_id: int, roles: Iterable[int]) -> None:
@@ -214,7 +232,7 @@ class StandinState:
         member.roles = self._known(roles)
         # The bot receives its own updates regardless of its intents.
         intent = Intent.NONE if member_id == BOT_USER_ID else Intent.MEMBERS
-        self.emit(GatewayEvent("GUILD_MEMBER_UPDATE", member.json() | {"guild_id": str(GUILD_ID)}, intent))
+        self.emit("GUILD_MEMBER_UPDATE", member.json(), intent)
 
     def set_role_permissions(self, role_id: int, permissions: int) -> None:
         """Change what a role may do."""
@@ -222,7 +240,7 @@ class StandinState:
             raise refuse("unknown_role")
         role = self.roles[role_id]
         role.permissions = int(permissions)
-        self.emit(GatewayEvent("GUILD_ROLE_UPDATE", {"guild_id": str(GUILD_ID), "role": role.json()}))
+        self.emit("GUILD_ROLE_UPDATE", {"role": role.json()})
 
     def _known(self, roles: Iterable[int]) -> list[int]:
         wanted = [int(role) for role in roles]
@@ -236,7 +254,7 @@ class StandinState:
         if member.status == status:
             return
         member.status = status
-        self.emit(GatewayEvent("PRESENCE_UPDATE", self.presence(member), Intent.PRESENCES))
+        self.emit("PRESENCE_UPDATE", self.presence(member), Intent.PRESENCES)
 
     def set_voice(self, member_id: int, channel_id: int | None) -> None:
         """A member joins a voice channel, changes to another, or leaves (None)."""
@@ -246,23 +264,13 @@ class StandinState:
         if member.voice == channel_id:
             return
         member.voice = channel_id
-        data = self.voice_state(member) | {"guild_id": str(GUILD_ID), "member": member.json()}
-        self.emit(GatewayEvent("VOICE_STATE_UPDATE", data, Intent.VOICE_STATES))
+        data = self.voice_state(member) | {"member": member.json()}
+        self.emit("VOICE_STATE_UPDATE", data, Intent.VOICE_STATES)
 
     def voice_state(self, member: Member) -> Json:
-        """The voice state object, without the guild's id and the member, as GUILD_CREATE has it."""
-        return {
-            "channel_id": None if member.voice is None else str(member.voice),
-            "user_id": str(member.id),
-            "session_id": f"voice-{member.id}",
-            "deaf": False,
-            "mute": False,
-            "self_deaf": False,
-            "self_mute": False,
-            "self_video": False,
-            "suppress": False,
-            "request_to_speak_timestamp": None,
-        }
+        """The voice state object as in GUILD_CREATE: without guild and member."""
+        where = {"channel_id": text_id(member.voice), "user_id": str(member.id), "session_id": f"voice-{member.id}"}
+        return OBJECTS["voice_state"] | where
 
     def presence(self, member: Member) -> Json:
         """The presence update object."""
@@ -282,7 +290,7 @@ class StandinState:
         position = max((c.position for c in self.channels.values()), default=0) + 1
         channel = Channel(self.new_id(), name, kind, parent_id, topic, position)
         self.channels[channel.id] = channel
-        self.emit(GatewayEvent("CHANNEL_CREATE", channel.json(GUILD_ID)))
+        self.emit("CHANNEL_CREATE", channel.json(GUILD_ID))
         return channel
 
     def remove_channel(self, channel_id: int) -> None:
@@ -296,17 +304,17 @@ class StandinState:
                 self.set_voice(member.id, None)
         if channel.is_thread:
             gone = {k: channel.json(GUILD_ID)[k] for k in ("id", "guild_id", "parent_id", "type")}
-            self.emit(GatewayEvent("THREAD_DELETE", gone))
+            self.emit("THREAD_DELETE", gone)
         else:
-            self.emit(GatewayEvent("CHANNEL_DELETE", channel.json(GUILD_ID)))
+            self.emit("CHANNEL_DELETE", channel.json(GUILD_ID))
 
-    def set_permissions(self, target: int, channel_id: int, allow: int, deny: int) -> None:
+    def set_permissions(self, target: int, channel_id: int, allow: int = 0, deny: int = 0) -> None:
         """Set a role's or member's overwrite in a channel."""
         channel = self.channel(channel_id)
         if target not in self.roles and target not in self.members:
             raise refuse("unknown_role")
         channel.overwrites[target] = ChannelOverwrite(0 if target in self.roles else 1, int(allow), int(deny))
-        self.emit(GatewayEvent("CHANNEL_UPDATE", channel.json(GUILD_ID)))
+        self.emit("CHANNEL_UPDATE", channel.json(GUILD_ID))
 
     def edit_channel(self, channel_id: int, changes: Json) -> Channel:
         """The bot's PATCH of a channel: name, topic, slow mode."""
@@ -314,30 +322,20 @@ class StandinState:
         if channel.is_thread:
             return self._edit_thread(channel, changes)
         self.require(channel, PermissionBit.MANAGE_CHANNELS)
-        errors = FormErrors()
-        errors.text(["name"], changes.get("name"), most=100, least=1)
-        errors.text(["topic"], changes.get("topic"), most=1024)
-        errors.integer(["rate_limit_per_user"], changes.get("rate_limit_per_user"), least=0, most=21600)
-        errors.raise_if_any()
+        validate(_CHANNEL, changes)
         channel.name = changes.get("name") or channel.name
         channel.topic = changes.get("topic", channel.topic)
         channel.slowmode = int(changes.get("rate_limit_per_user") or channel.slowmode)
-        self.emit(GatewayEvent("CHANNEL_UPDATE", channel.json(GUILD_ID)))
+        self.emit("CHANNEL_UPDATE", channel.json(GUILD_ID))
         return channel
 
     # threads
 
     def create_thread(self, parent: Channel, payload: Json, *, message_id: int | None = None) -> Channel:
-        """A thread by the bot, from a message (whose id it takes) or bare (private, if `type` is omitted)."""
-        errors = FormErrors()
-        errors.text(["name"], payload.get("name"), most=100, least=1, required=True)
-        duration = payload.get("auto_archive_duration")
-        if duration is not None and duration not in _ARCHIVE_DURATIONS:
-            errors.add(["auto_archive_duration"], "BASE_TYPE_CHOICES", f"Value must be one of {_ARCHIVE_DURATIONS}.")
+        """A thread by the bot, from a message (with its id) or bare (private by default)."""
+        bare = {} if message_id is not None else {"type": choice(*THREADS)}
+        validate(form(_THREAD | {"name": filled(100)} | bare), payload)
         kind = PUBLIC_THREAD if message_id is not None else (payload.get("type") or PRIVATE_THREAD)
-        if kind not in (PUBLIC_THREAD, PRIVATE_THREAD):
-            errors.add(["type"], "BASE_TYPE_CHOICES", f"Value must be one of {(10, PUBLIC_THREAD, PRIVATE_THREAD)}.")
-        errors.raise_if_any()
         if parent.type != TEXT:
             raise refuse("wrong_channel_type")
         public = kind == PUBLIC_THREAD
@@ -353,14 +351,14 @@ class StandinState:
             owner_id=BOT_USER_ID,
             created=now,
             archived_at=now,
-            auto_archive=duration or 4320,
+            auto_archive=payload.get("auto_archive_duration") or 4320,
             invitable=bool(payload.get("invitable", True)),
             members={BOT_USER_ID: now},
             slowmode=int(payload.get("rate_limit_per_user") or 0),
         )
         self.channels[thread.id] = thread
         shown = thread.json(GUILD_ID, me=BOT_USER_ID) | {"newly_created": True}
-        self.emit(GatewayEvent("THREAD_CREATE", shown, channel_id=thread.id))
+        self.emit("THREAD_CREATE", shown, channel_id=thread.id)
         return thread
 
     def _edit_thread(self, thread: Channel, changes: Json) -> Channel:
@@ -372,14 +370,9 @@ class StandinState:
             raise refuse("missing_permissions")
         if not may_manage and thread.owner_id != BOT_USER_ID and not (opening and set(changes) == {"archived"}):
             raise refuse("missing_permissions")
-        errors = FormErrors()
-        errors.text(["name"], changes.get("name"), most=100, least=1)
-        duration = changes.get("auto_archive_duration")
-        if duration is not None and duration not in _ARCHIVE_DURATIONS:
-            errors.add(["auto_archive_duration"], "BASE_TYPE_CHOICES", f"Value must be one of {_ARCHIVE_DURATIONS}.")
-        errors.raise_if_any()
+        validate(form(_THREAD), changes)
         thread.name = changes.get("name") or thread.name
-        thread.auto_archive = duration or thread.auto_archive
+        thread.auto_archive = changes.get("auto_archive_duration") or thread.auto_archive
         if changes.get("locked") is not None:
             thread.locked = bool(changes["locked"])
         if changes.get("archived") is not None:
@@ -399,14 +392,11 @@ class StandinState:
 
     def emit_thread_update(self, thread: Channel) -> None:
         """Emit THREAD_UPDATE."""
-        self.emit(GatewayEvent("THREAD_UPDATE", thread.json(GUILD_ID, me=BOT_USER_ID), channel_id=thread.id))
+        self.emit("THREAD_UPDATE", thread.json(GUILD_ID, me=BOT_USER_ID), channel_id=thread.id)
 
     def join_thread(self, thread: Channel, member_id: int) -> None:
         """Add a member to a thread."""
-        if not thread.is_thread:
-            raise refuse("wrong_channel_type")
-        if thread.archived:
-            raise refuse("thread_archived")
+        _require_open_thread(thread)
         member = self.member(member_id)
         if member_id in thread.members:
             return
@@ -415,10 +405,7 @@ class StandinState:
 
     def leave_thread(self, thread: Channel, member_id: int) -> None:
         """Remove a member from a thread."""
-        if not thread.is_thread:
-            raise refuse("wrong_channel_type")
-        if thread.archived:
-            raise refuse("thread_archived")
+        _require_open_thread(thread)
         if thread.members.pop(member_id, None) is None:
             raise refuse("unknown_member")
         self._emit_members(thread, added=[], removed=[member_id])
@@ -426,7 +413,6 @@ class StandinState:
     def _emit_members(self, thread: Channel, added: list[Member], removed: list[int]) -> None:
         data: Json = {
             "id": str(thread.id),
-            "guild_id": str(GUILD_ID),
             "member_count": len(thread.members),
             "added_members": [
                 thread_member(thread.id, m.id, thread.members[m.id]) | {"member": m.json(), "presence": None}
@@ -434,17 +420,24 @@ class StandinState:
             ],
             "removed_member_ids": [str(member_id) for member_id in removed],
         }
-        self.emit(GatewayEvent("THREAD_MEMBERS_UPDATE", data, channel_id=thread.id))
+        self.emit("THREAD_MEMBERS_UPDATE", data, channel_id=thread.id)
 
     # showing
 
     def guild_json(self) -> Json:
-        """The guild object."""
-        return guild_json(GUILD_ID, self.guild_name, OWNER_ID, self.roles.values())
+        """The guild object as REST shows it (without channels and members)."""
+        roles = [role.json() for role in self.roles.values()]
+        own = {"id": str(GUILD_ID), "owner_id": str(OWNER_ID), "name": self.guild_name, "roles": roles}
+        return OBJECTS["guild"] | own
 
     def user(self, user_id: int) -> Member:
         """The member behind a user id, or ApiError 10013."""
-        found = self.members.get(user_id)
-        if found is None:
-            raise ApiError(404, 10013, "Unknown User")
-        return found
+        if user_id not in self.members:
+            raise refuse("unknown_user")
+        return self.members[user_id]
+
+
+def _require_open_thread(thread: Channel) -> None:
+    if not thread.is_thread:
+        raise refuse("wrong_channel_type")
+    thread.require_open()

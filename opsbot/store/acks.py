@@ -6,11 +6,11 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 
 from opsbot.core.incident import IncidentEventKind, event
-from opsbot.core.message import Message, decode, encode
+from opsbot.core.message import Message, encode
 from opsbot.core.model import Acknowledgement, NotificationKind
 from opsbot.core.reminders import ReminderSchedule, escalated, reminded
 from opsbot.store import outbox
-from opsbot.store.rows import dump, load, maybe_moment, moment, seconds
+from opsbot.store.rows import from_row, maybe_moment, message_out, moment, put_row, seconds
 
 Also = Callable[[sqlite3.Connection, int, datetime], None]
 """A write to add to the transaction of an escalation, called with the incident's id and the time."""
@@ -19,11 +19,7 @@ Also = Callable[[sqlite3.Connection, int, datetime], None]
 def acknowledgement(db: sqlite3.Connection, incident: int) -> Acknowledgement | None:
     """Return the last acknowledgement of an incident; it may be void."""
     row = db.execute("SELECT * FROM acknowledgements WHERE incident = ?", (incident,)).fetchone()
-    if row is None:
-        return None
-    at, void_at = moment(row["at"]), maybe_moment(row["void_at"])
-    void_why = decode(load(row["void_why"])) if row["void_why"] else None
-    return Acknowledgement(incident, row["actor"], row["reason"], at, void_at, void_why)
+    return None if row is None else from_row(Acknowledgement, row)
 
 
 def _open_service(db: sqlite3.Connection, incident: int) -> str | None:
@@ -36,10 +32,7 @@ def _moved_on(db: sqlite3.Connection, incident: int) -> None:
 
 
 def acknowledge(db: sqlite3.Connection, value: Acknowledgement) -> bool:
-    """Store an acknowledgement and add it to the timeline.
-
-    False if the incident is resolved.
-    """
+    """Store an acknowledgement with its timeline entry; False if it is resolved."""
     service = _open_service(db, value.incident)
     if service is None:
         return False
@@ -66,13 +59,13 @@ def void(db: sqlite3.Connection, incident: int, why: Message, now: datetime, *, 
     cursor = db.execute(
         """UPDATE acknowledgements SET void_at = ?, void_why = ?, changes = changes + 1
            WHERE incident = ? AND void_at IS NULL""",
-        (seconds(now), dump(encode(why)), incident),
+        (seconds(now), message_out(why), incident),
     )
     service = _open_service(db, incident)
     if cursor.rowcount != 1 or service is None:
         return False
     _moved_on(db, incident)
-    save(db, ReminderSchedule(incident, now))
+    put_row(db, "pagings", ReminderSchedule(incident, now))
     outbox.line(db, incident, service, event(IncidentEventKind.ACKNOWLEDGEMENT_VOID, now, why=why))
     if remind:
         body: dict[str, object] = {"why": encode(why)}
@@ -82,33 +75,13 @@ def void(db: sqlite3.Connection, incident: int, why: Message, now: datetime, *, 
 
 
 def paging(db: sqlite3.Connection, incident: int, opened_at: datetime) -> ReminderSchedule:
-    """Return how often people were reminded of an incident."""
     row = db.execute("SELECT * FROM pagings WHERE incident = ?", (incident,)).fetchone()
-    if row is None:
-        return ReminderSchedule(incident, opened_at)
-    escalated = maybe_moment(row["escalated_at"])
-    return ReminderSchedule(
-        incident, moment(row["since"]), row["reminders"], maybe_moment(row["reminded_at"]), escalated
-    )
-
-
-def save(db: sqlite3.Connection, value: ReminderSchedule) -> None:
-    """Store how often people were reminded."""
-    reminded = None if value.reminded_at is None else seconds(value.reminded_at)
-    escalated = None if value.escalated_at is None else seconds(value.escalated_at)
-    db.execute(
-        """INSERT OR REPLACE INTO pagings (incident, since, reminders, reminded_at, escalated_at)
-           VALUES (?, ?, ?, ?, ?)""",
-        (value.incident, seconds(value.since), value.reminders, reminded, escalated),
-    )
+    return ReminderSchedule(incident, opened_at) if row is None else from_row(ReminderSchedule, row)
 
 
 @dataclass(frozen=True, slots=True)
 class Rules:
-    """The reminder and escalation settings of `[alerts]`.
-
-    role: the role to ping, None for nobody.
-    """
+    """Reminder and escalation settings of `[alerts]`. role: whom to ping, if anyone."""
 
     remind: tuple[timedelta, ...]
     escalate_after: timedelta
@@ -133,10 +106,7 @@ def page(db: sqlite3.Connection, rules: Rules, now: datetime, also: Sequence[Als
 
 
 def _quiet_until(db: sqlite3.Connection, service: str, now: datetime) -> datetime | None:
-    """Return the end of a subject's last silence or muting window.
-
-    None if it had none.
-    """
+    """Return the end of a subject's last silence or mute, if it had one."""
     row = db.execute(
         """SELECT max(until) AS until FROM quiet WHERE at <= ?2
              AND (service = ?1 OR (service = 'host:*' AND ?1 LIKE 'host:%'))""",
@@ -151,7 +121,7 @@ def _remind(
     after = reminded(known, rules.remind, _told_at(db, known.incident), quiet, now)
     if after is None or _pending(db, known.incident):
         return False
-    save(db, after)
+    put_row(db, "pagings", after)
     key = f"reminder:{known.incident}:{known.since.timestamp():.3f}:{after.reminders}"
     body: dict[str, object] = {"count": after.reminders}
     return outbox.put(db, key, NotificationKind.REMINDER, service, now, subject=known.incident, body=body)
@@ -169,22 +139,19 @@ def _escalate(
     after = escalated(known, rules.escalate_after, quiet, now)
     if after is None or (rules.role is None and not also):
         return False
-    save(db, after)
+    put_row(db, "pagings", after)
     if rules.role is not None:
         key = f"escalation:{known.incident}:{known.since.timestamp():.3f}"
         body: dict[str, object] = {"role": str(rules.role)}
         outbox.put(db, key, NotificationKind.ESCALATION, service, now, subject=known.incident, body=body)
     outbox.line(db, known.incident, service, event(IncidentEventKind.UNACKNOWLEDGED, now))
-    for deed in also:
-        deed(db, known.incident, now)
+    for write in also:
+        write(db, known.incident, now)
     return True
 
 
 def _pending(db: sqlite3.Connection, incident: int) -> bool:
-    """Whether an alert, escalation or reminder of this incident is still unsent.
-
-    No further one is added then.
-    """
+    """Whether an alert, escalation or reminder is unsent: no further one is added."""
     row = db.execute(
         """SELECT 1 FROM notices WHERE subject = ? AND kind IN ('incident', 'call', 'reminder')
              AND told_at IS NULL AND dropped IS NULL""",
@@ -194,7 +161,6 @@ def _pending(db: sqlite3.Connection, incident: int) -> bool:
 
 
 def _told_at(db: sqlite3.Connection, incident: int) -> datetime | None:
-    """Return when people were last notified of an incident."""
     row = db.execute(
         "SELECT max(told_at) AS at FROM notices WHERE subject = ? AND kind IN ('incident', 'call')", (incident,)
     ).fetchone()

@@ -5,7 +5,7 @@ from datetime import datetime
 
 from opsbot.core.access import Actor
 from opsbot.core.model import AuditEntry, Effect
-from opsbot.store.rows import moment, seconds
+from opsbot.store.rows import columns, from_row, insert, seconds
 
 
 def record(
@@ -20,13 +20,8 @@ def record(
     result: str = "",
     effect: Effect = Effect.DONE,
 ) -> None:
-    """Record one action."""
-    db.execute(
-        """INSERT INTO audit (at, origin, actor_id, actor_name, action, service, detail, allowed, result,
-                              effect)
-           VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)""",
-        (seconds(now), actor.origin, actor.id, actor.name, action, service, detail, allowed, result, effect),
-    )
+    entry = AuditEntry(0, now, actor.origin, actor.id, actor.name, action, service, detail, allowed, result, effect)
+    insert(db, "audit", columns(entry) | {"id": None})
 
 
 def entries(
@@ -38,23 +33,7 @@ def entries(
            ORDER BY id DESC LIMIT ?3""",
         (service, actor_id, limit),
     )
-    return [_entry(row) for row in rows]
-
-
-def _entry(row: sqlite3.Row) -> AuditEntry:
-    return AuditEntry(
-        row["id"],
-        moment(row["at"]),
-        row["origin"],
-        row["actor_id"],
-        row["actor_name"],
-        row["action"],
-        row["service"],
-        row["detail"],
-        bool(row["allowed"]),
-        row["result"],
-        Effect(row["effect"]),
-    )
+    return [from_row(AuditEntry, row) for row in rows]
 
 
 def human_actions(db: sqlite3.Connection, service: str, after: datetime, limit: int = 20) -> list[AuditEntry]:
@@ -65,9 +44,8 @@ def human_actions(db: sqlite3.Connection, service: str, after: datetime, limit: 
            ORDER BY id DESC LIMIT ?""",
         (service, seconds(after), limit),
     )
-    return [_entry(row) for row in rows]
+    return [from_row(AuditEntry, row) for row in rows]
 
 
 def prune(db: sqlite3.Connection, before: datetime) -> int:
-    """Delete entries older than that."""
     return db.execute("DELETE FROM audit WHERE at < ?", (seconds(before),)).rowcount

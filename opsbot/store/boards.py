@@ -8,45 +8,19 @@ from datetime import datetime
 from opsbot.core.deployment import Deployment, Hold, Release
 from opsbot.core.model import Acknowledgement, Board, Incident, Live, Silence, SourceState
 from opsbot.store import acks, incident_repository, ledger
-from opsbot.store.rows import moment, seconds
+from opsbot.store.rows import from_row, put_row
 
 
 def boards(db: sqlite3.Connection) -> list[Board]:
     """Return every board that may exist, of the configured and of earlier channels."""
-    return [_board(row) for row in db.execute("SELECT * FROM boards ORDER BY channel")]
-
-
-def _board(row: sqlite3.Row) -> Board:
-    return Board(
-        row["channel"],
-        moment(row["tried_at"]),
-        moment(row["changed_at"]),
-        moment(row["edited_at"]),
-        row["message"],
-        bool(row["pinned"]),
-        row["shown"],
-    )
+    return [from_row(Board, row) for row in db.execute("SELECT * FROM boards ORDER BY channel")]
 
 
 def keep(db: sqlite3.Connection, value: Board) -> None:
-    """Store the state of a board."""
-    db.execute(
-        """INSERT OR REPLACE INTO boards (channel, tried_at, changed_at, edited_at, message, pinned, shown)
-           VALUES (?, ?, ?, ?, ?, ?, ?)""",
-        (
-            value.channel,
-            seconds(value.tried_at),
-            seconds(value.changed_at),
-            seconds(value.edited_at),
-            value.message,
-            value.pinned,
-            value.shown,
-        ),
-    )
+    put_row(db, "boards", value)
 
 
 def forget(db: sqlite3.Connection, channel: int) -> None:
-    """Delete the record of a channel's board."""
     db.execute("DELETE FROM boards WHERE channel = ?", (channel,))
 
 
@@ -77,11 +51,9 @@ class BoardRows:
 
 
 def kept(db: sqlite3.Connection, service: str, now: datetime) -> StoredStatus:
-    """Read the stored status of one service."""
-    live = ledger.live(db, service)
     return StoredStatus(
-        live,
-        next((one for one in ledger.releases(db, service) if live is not None and one.name == live.release), None),
+        ledger.live(db, service),
+        ledger.live_release(db, service),
         ledger.latest(db, service),
         ledger.hold(db, service),
         incident_repository.silence(db, service, now),
@@ -92,7 +64,6 @@ def kept(db: sqlite3.Connection, service: str, now: datetime) -> StoredStatus:
 def kept_of(
     db: sqlite3.Connection, services: Iterable[str], now: datetime
 ) -> tuple[dict[str, StoredStatus], dict[str, Incident]]:
-    """Read the status of these services and the open incidents, consistently."""
     return {name: kept(db, name, now) for name in services}, incident_repository.open_incidents(db)
 
 

@@ -17,7 +17,6 @@ from contextlib import closing, suppress
 from datetime import UTC, datetime
 from importlib import resources
 from pathlib import Path
-from types import TracebackType
 from typing import Concatenate, ParamSpec, Self, TypeVar
 
 log = logging.getLogger(__name__)
@@ -29,10 +28,7 @@ BUSY_SECONDS = 10.0
 
 
 class StoreError(Exception):
-    """The database cannot be opened or written to.
-
-    The message names the file and a fix.
-    """
+    """The database cannot be opened or written to; names the file and a fix."""
 
 
 def _migrations() -> list[tuple[int, str]]:
@@ -112,11 +108,7 @@ def _connect(path: Path) -> tuple[sqlite3.Connection, Path | None]:
 
 
 def open_readonly(path: Path) -> sqlite3.Connection:
-    """Open a connection for a reader in another process.
-
-    Raises:
-        StoreError: the file does not exist or cannot be read.
-    """
+    """Open a connection for a reader in another process. Raises StoreError."""
     try:
         db = sqlite3.connect(f"file:{path}?mode=ro", uri=True, timeout=BUSY_SECONDS)
         db.row_factory = sqlite3.Row
@@ -133,13 +125,9 @@ def open_readonly(path: Path) -> sqlite3.Connection:
 
 
 class Store:
-    """The only writer.
-
-    Use as an async context manager, or call `open()` and `close()`.
-    """
+    """The only writer; an async context manager, or call `open()` and `close()`."""
 
     def __init__(self, path: Path) -> None:
-        """Store the path; `open` opens the file."""
         self.path = path
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="store")
         self._db: sqlite3.Connection | None = None
@@ -147,13 +135,7 @@ class Store:
         """New path of a damaged database that was replaced by an empty one."""
 
     async def open(self) -> None:
-        """Open the file and migrate it.
-
-        Create it if it is missing or damaged (`set_aside`).
-
-        Raises:
-            StoreError: it cannot be opened.
-        """
+        """Open, create and migrate the file; a damaged one is `set_aside`. Raises StoreError."""
         opened = await asyncio.get_running_loop().run_in_executor(self._thread, _connect, self.path)
         self._db, self.set_aside = opened
 
@@ -165,14 +147,10 @@ class Store:
         self._thread.shutdown(wait=False)
 
     async def __aenter__(self) -> Self:
-        """Open."""
         await self.open()
         return self
 
-    async def __aexit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        """Close."""
+    async def __aexit__(self, *error: object) -> None:
         await self.close()
 
     def _connection(self) -> sqlite3.Connection:
@@ -183,7 +161,6 @@ class Store:
     async def read(
         self, query: Callable[Concatenate[sqlite3.Connection, P], T], /, *args: P.args, **kwargs: P.kwargs
     ) -> T:
-        """Run a read-only function."""
         db = self._connection()
         return await asyncio.get_running_loop().run_in_executor(self._thread, lambda: query(db, *args, **kwargs))
 

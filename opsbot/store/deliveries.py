@@ -39,10 +39,7 @@ class Delivery:
 
 @dataclass(frozen=True, slots=True)
 class UndeliveredAlerts:
-    """Alerts of open incidents that reached nobody, by Discord or a notifier.
-
-    since: of the first.
-    """
+    """Alerts of open incidents that reached nobody. since: of the first."""
 
     count: int
     service: str
@@ -77,10 +74,7 @@ def undelivered(db: sqlite3.Connection, now: datetime, begun: datetime) -> Undel
 
 
 def enroll(db: sqlite3.Connection, name: str, told: Sequence[str], services: Sequence[str], now: datetime) -> int:
-    """Add deliveries of new notifications for this notifier.
-
-    Earlier ones than its first appearance are skipped.
-    """
+    """Add deliveries of notifications that are newer than the notifier."""
     (last,) = db.execute("SELECT coalesce(max(id), 0) FROM notices").fetchone()
     row = db.execute("SELECT since FROM notifiers WHERE name = ?", (name,)).fetchone()
     if row is None:
@@ -101,10 +95,7 @@ def enroll(db: sqlite3.Connection, name: str, told: Sequence[str], services: Seq
 
 
 def due(db: sqlite3.Connection, name: str, now: datetime, limit: int = 1000) -> list[Delivery]:
-    """Return the pending deliveries in order.
-
-    Silenced and muted ones wait as they do for Discord.
-    """
+    """Return pending deliveries in order; silenced and muted ones wait."""
     rows = db.execute(
         f"""SELECT n.*, d.id AS d_id, d.why AS d_why, d.tries AS d_tries, d.doubt AS d_doubt,
              CASE d.why WHEN '' THEN n.at ELSE d.at END AS d_since
@@ -115,19 +106,13 @@ def due(db: sqlite3.Connection, name: str, now: datetime, limit: int = 1000) -> 
     ).fetchall()
     return [
         Delivery(
-            row["d_id"],
-            outbox.notice(row),
-            row["d_why"],
-            row["d_tries"],
-            bool(row["d_doubt"]),
-            moment(row["d_since"]),
+            row["d_id"], outbox.notice(row), row["d_why"], row["d_tries"], bool(row["d_doubt"]), moment(row["d_since"])
         )
         for row in rows
     ]
 
 
 def recently_notified(db: sqlite3.Connection, name: str, since: datetime) -> set[str]:
-    """Return the services that this notifier was notified of since then."""
     rows = db.execute(
         """SELECT DISTINCT n.service FROM deliveries d JOIN notices n ON n.id = d.notice_id
            WHERE d.notifier = ? AND d.told_at > ?""",
@@ -156,10 +141,7 @@ def trying(db: sqlite3.Connection, numbers: Sequence[int], now: datetime) -> Non
 
 
 def mark_sent(db: sqlite3.Connection, name: str, numbers: Sequence[int], now: datetime) -> None:
-    """Mark these as sent.
-
-    If the notifier was reported as failing, its recovery is reported.
-    """
+    """Mark these as sent, and report the recovery of a notifier reported as failing."""
     db.executemany(
         "UPDATE deliveries SET told_at = ?, failure = '', doubt = 0 WHERE id = ?",
         [(seconds(now), number) for number in numbers],
@@ -168,17 +150,14 @@ def mark_sent(db: sqlite3.Connection, name: str, numbers: Sequence[int], now: da
     if row is not None and row["failing_since"] is not None:
         if row["reported"]:
             key = f"notifier:{name}:{row['failing_since']:.0f}:over"
-            outbox.put_message(db, key, "", now, message(NoticeCode.NOTIFIER_WORKS, notifier=name), "info")
+            outbox.put_notice(db, key, "", message(NoticeCode.NOTIFIER_WORKS, notifier=name), now, "info")
         db.execute("UPDATE notifiers SET failing_since = NULL, failure = '', reported = 0 WHERE name = ?", (name,))
 
 
 def failed(
     db: sqlite3.Connection, name: str, numbers: Sequence[int], failure: str, now: datetime, *, doubt: dict[int, bool]
 ) -> None:
-    """Record a failure.
-
-    doubt: for each delivery whether it may have arrived now or before.
-    """
+    """Record a failure. doubt: for each delivery whether it may have arrived."""
     db.executemany(
         "UPDATE deliveries SET failure = ?, doubt = ? WHERE id = ?",
         [(failure, doubt[number], number) for number in numbers],
@@ -191,17 +170,15 @@ def failed(
     since = moment(row["failing_since"])
     if not row["reported"] and now - since >= REPORT_AFTER:
         said = message(NoticeCode.NOTIFIER_FAILING, notifier=name, since=since, failure=failure)
-        outbox.put_message(db, f"notifier:{name}:{row['failing_since']:.0f}", "", now, said, "warning")
+        outbox.put_notice(db, f"notifier:{name}:{row['failing_since']:.0f}", "", said, now)
         db.execute("UPDATE notifiers SET reported = 1 WHERE name = ?", (name,))
 
 
 def drop(db: sqlite3.Connection, number: int, why: str) -> None:
-    """Drop a delivery that is no longer needed."""
     db.execute("UPDATE deliveries SET dropped = ? WHERE id = ? AND told_at IS NULL", (why, number))
 
 
 def escalation(names: Sequence[str]) -> Callable[[sqlite3.Connection, int, datetime], None]:
-    """Return the write that queues an escalation for these notifiers."""
 
     def put(db: sqlite3.Connection, incident: int, now: datetime) -> None:
         row = db.execute("SELECT id FROM notices WHERE kind = 'incident' AND subject = ?", (incident,)).fetchone()
@@ -225,7 +202,6 @@ def waiting(db: sqlite3.Connection) -> dict[str, tuple[int, datetime | None]]:
 
 
 def keep_only(db: sqlite3.Connection, names: Sequence[str]) -> None:
-    """Delete notifiers that are no longer configured, with their deliveries."""
     known = [row["name"] for row in db.execute("SELECT name FROM notifiers")]
     for name in set(known) - set(names):
         db.execute("DELETE FROM deliveries WHERE notifier = ?", (name,))
@@ -233,5 +209,4 @@ def keep_only(db: sqlite3.Connection, names: Sequence[str]) -> None:
 
 
 def prune(db: sqlite3.Connection, before: datetime) -> None:
-    """Delete deliveries older than that."""
     db.execute("DELETE FROM deliveries WHERE coalesce(told_at, at) < ?", (seconds(before),))

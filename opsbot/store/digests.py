@@ -18,7 +18,6 @@ _OVER = f"""
 
 
 def spooled(db: sqlite3.Connection, before: datetime, now: datetime) -> int:
-    """Count the notifications that have waited since before then and can be combined."""
     (count,) = db.execute(
         f"SELECT count(*) FROM notices n WHERE {_OVER}",  # noqa: S608 - a constant
         (seconds(now), seconds(before)),

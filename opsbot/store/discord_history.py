@@ -5,14 +5,11 @@ from datetime import datetime
 
 from opsbot.core.login_budget import DAY, LoginStarts, LoginThreshold, starts_since
 from opsbot.core.outage import Outage
-from opsbot.store.rows import maybe_moment, maybe_seconds, moment, seconds
+from opsbot.store.rows import from_row, maybe_moment, put_row, seconds
 
 
 def record_runs(db: sqlite3.Connection, service: str, runs: dict[str, LoginThreshold], now: datetime) -> int:
-    """Record the starts since the last check and return their number.
-
-    runs: the current runs by unit ("" for a single one).
-    """
+    """Record and count starts since the last check. runs: by unit, "" for the only one."""
     rows = db.execute("SELECT part, run, restarts FROM discord_runs WHERE service = ?", (service,))
     known = {row["part"]: LoginThreshold(row["run"], row["restarts"]) for row in rows}
     found = [starts_since(known.get(part), mark) for part, mark in runs.items()]
@@ -40,7 +37,6 @@ def starts(db: sqlite3.Connection, service: str, now: datetime) -> LoginStarts:
 
 
 def starts_after(db: sqlite3.Connection, service: str, since: datetime) -> int:
-    """Count the starts since then."""
     row = db.execute(
         "SELECT coalesce(sum(starts), 0) AS count FROM discord_starts WHERE service = ? AND at > ?",
         (service, seconds(since)),
@@ -49,17 +45,13 @@ def starts_after(db: sqlite3.Connection, service: str, since: datetime) -> int:
 
 
 def save_outage(db: sqlite3.Connection, value: Outage) -> None:
-    """Store an outage, ongoing or ended."""
-    db.execute(
-        "INSERT OR REPLACE INTO discord_outages (began, ended) VALUES (?, ?)",
-        (seconds(value.began), maybe_seconds(value.ended)),
-    )
+    put_row(db, "discord_outages", value)
 
 
 def last_outage(db: sqlite3.Connection) -> Outage | None:
     """Return the latest outage, ongoing or ended; None if there was none."""
     row = db.execute("SELECT * FROM discord_outages ORDER BY began DESC LIMIT 1").fetchone()
-    return None if row is None else Outage(moment(row["began"]), maybe_moment(row["ended"]))
+    return None if row is None else from_row(Outage, row)
 
 
 def outages(db: sqlite3.Connection, since: datetime) -> list[Outage]:
@@ -67,7 +59,7 @@ def outages(db: sqlite3.Connection, since: datetime) -> list[Outage]:
     rows = db.execute(
         "SELECT * FROM discord_outages WHERE ended IS NULL OR ended > ? ORDER BY began", (seconds(since),)
     )
-    return [Outage(moment(row["began"]), maybe_moment(row["ended"])) for row in rows]
+    return [from_row(Outage, row) for row in rows]
 
 
 def prune(db: sqlite3.Connection, now: datetime, before: datetime) -> None:

@@ -14,10 +14,7 @@ from opsbot.store.rows import dump, maybe_seconds, moment, seconds
 def flap(
     db: sqlite3.Connection, number: int, flaps: Flaps, down_since: datetime | None, down_for: timedelta
 ) -> Incident | None:
-    """Store the number of state changes and the downtime; returns the incident.
-
-    Finished flapping keeps its count.
-    """
+    """Store state changes (kept after the flapping) and downtime; returns the incident."""
     db.execute(
         """UPDATE incidents SET flaps_since = ?, flaps = ?, flapped_at = ?, down_since = ?, down_for = ?,
              revision = revision + 1 WHERE id = ?""",
@@ -89,7 +86,6 @@ def concerning(db: sqlite3.Connection, service: str, limit: int = 5) -> list[Inc
 
 
 def alive(db: sqlite3.Connection, now: datetime) -> None:
-    """Record that opsbot is running at this time."""
     db.execute("INSERT OR REPLACE INTO alive (one, at) VALUES (1, ?)", (seconds(now),))
 
 

@@ -8,20 +8,26 @@ from typing import Any
 
 from opsbot.core.flapping import Flaps
 from opsbot.core.health import CheckHealth, ProbeResult, Verdict
-from opsbot.core.incident import (
-    UNTOLD,
-    IncidentEvent,
-    IncidentEventKind,
-    Resolution,
-    decode_event,
-    encode_event,
-    event,
-)
+from opsbot.core.incident import UNTOLD, IncidentEvent, IncidentEventKind, Resolution, decode_event, encode_event, event
 from opsbot.core.message import Message, decode, encode, message, plain
 from opsbot.core.model import Dependent, Evidence, Incident, NotificationKind, Silence, SourceState
 from opsbot.core.recovery import RESETS, AttemptBy, RecoveryState, apply, decode_state, encode_state
 from opsbot.store import acks, mutes, outbox
-from opsbot.store.rows import dump, load, maybe_moment, maybe_seconds, message_in, message_out, moment, seconds
+from opsbot.store.rows import (
+    columns,
+    dump,
+    from_row,
+    insert,
+    load,
+    maybe_moment,
+    maybe_seconds,
+    message_out,
+    moment,
+    packed,
+    put_row,
+    seconds,
+    unpacked,
+)
 
 LISTED_MOST = 5
 """Number of affected services with separate timeline entries."""
@@ -31,29 +37,16 @@ EVENTS_FIRST, EVENTS_LAST = 20, 180
 
 def save_health(db: sqlite3.Connection, service: str, name: str, health: CheckHealth) -> None:
     """Store what is known of a check. Called when it changes, not at every check."""
-    db.execute(
-        """INSERT INTO health (service, name, verdict, since, seen, at, recent, failing_since, streak, streak_since, ok)
-           VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11)
-           ON CONFLICT (service, name) DO UPDATE SET verdict = ?3, since = ?4, seen = ?5, at = ?6, recent = ?7,
-             failing_since = ?8, streak = ?9, streak_since = ?10, ok = ?11""",
-        (
-            service,
-            name,
-            health.verdict,
-            maybe_seconds(health.since),
-            dump(encode(health.last.seen)) if health.last else "",
-            maybe_seconds(health.last.at if health.last else None),
-            health.recent,
-            maybe_seconds(health.failing_since),
-            health.streak,
-            maybe_seconds(health.streak_since),
-            health.last.ok if health.last else None,
-        ),
-    )
+    values = columns(health)
+    del values["last"]
+    last = health.last
+    values |= {"service": service, "name": name, "seen": message_out(last.seen if last else None)}
+    values |= {"at": maybe_seconds(last.at if last else None), "ok": last.ok if last else None}
+    insert(db, "health", values, conflict="service, name")
 
 
 def save_healths(db: sqlite3.Connection, found: Iterable[tuple[str, str, CheckHealth]]) -> None:
-    """Keep what is known of many checks: the service, the check, and what is known."""
+    """Store what is known of many checks: the service, the check, and what is known."""
     for service, name, health in found:
         save_health(db, service, name, health)
 
@@ -74,28 +67,17 @@ def answered(db: sqlite3.Connection) -> dict[tuple[str, str], str]:
 
 
 def healths(db: sqlite3.Connection, service: str | None = None) -> dict[tuple[str, str], CheckHealth]:
-    """Return the stored verdicts by service and check."""
     rows = db.execute("SELECT * FROM health WHERE ?1 IS NULL OR service = ?1", (service,))
     found = {}
     for row in rows:
         verdict = Verdict(row["verdict"])
-        at = maybe_moment(row["at"])
         ok = verdict is not Verdict.DOWN if row["ok"] is None else bool(row["ok"])
-        last = None if at is None else ProbeResult(ok, decode(load(row["seen"])), at)
-        found[row["service"], row["name"]] = CheckHealth(
-            verdict,
-            maybe_moment(row["since"]),
-            row["streak"],
-            maybe_moment(row["streak_since"]),
-            last=last,
-            recent=row["recent"],
-            failing_since=maybe_moment(row["failing_since"]),
-        )
+        last = None if row["at"] is None else ProbeResult(ok, decode(load(row["seen"])), moment(row["at"]))
+        found[row["service"], row["name"]] = from_row(CheckHealth, row, verdict=verdict, last=last)
     return found
 
 
 def forget_health(db: sqlite3.Connection, service: str, names: list[str]) -> None:
-    """Delete the verdicts of checks that are no longer configured."""
     db.executemany("DELETE FROM health WHERE service = ? AND name = ?", [(service, name) for name in names])
 
 
@@ -104,15 +86,6 @@ def _message(value: str | dict[str, Any] | None) -> Message | None:
     if isinstance(value, str):
         return plain(value) if value else None
     return None if value is None else decode(value)
-
-
-def _encoded(value: Message | None) -> str:
-    return "" if value is None else dump(encode(value))
-
-
-def decoded(text: str) -> Message | None:
-    """The message of a column; None where it is empty."""
-    return decode(load(text)) if text else None
 
 
 def _seen(found: Sequence[tuple[str, Message]]) -> list[tuple[str, dict[str, Any]]]:
@@ -145,9 +118,7 @@ def _evidence(text: str) -> Evidence:
 
 
 def _dependents_row(dependents: Iterable[Dependent]) -> str:
-    return dump(
-        [[one.service, encode(one.cause), seconds(one.failed_at), maybe_seconds(one.well_at)] for one in dependents]
-    )
+    return dump([packed(one) for one in dependents])
 
 
 def _events_row(events: Sequence[IncidentEvent]) -> str:
@@ -157,28 +128,14 @@ def _events_row(events: Sequence[IncidentEvent]) -> str:
 
 
 def incident_of(row: sqlite3.Row) -> Incident:
-    """Convert a row."""
-    return Incident(
-        id=row["id"],
-        service=row["service"],
-        cause=decode(load(row["cause"])),
-        opened_at=moment(row["opened_at"]),
+    return from_row(
+        Incident,
+        row,
         evidence=_evidence(row["evidence"]),
         events=tuple(decode_event(each, moment(each["at"])) for each in load(row["events"])),
-        deployment=row["deployment"],
-        called_at=maybe_moment(row["called_at"]),
-        closed_at=maybe_moment(row["closed_at"]),
-        resolution=decoded(row["resolution"]),
-        revision=row["revision"],
-        part_of=row["part_of"],
-        dependents=tuple(
-            Dependent(service, decode(cause), moment(failed), maybe_moment(well))
-            for service, cause, failed, well in load(row["dependents"])
-        ),
+        dependents=tuple(unpacked(Dependent, each) for each in load(row["dependents"])),
         flaps=Flaps((), maybe_moment(row["flaps_since"]), row["flaps"], maybe_moment(row["flapped_at"])),
         recovery=decode_state(load(row["recovery"])),
-        down_since=maybe_moment(row["down_since"]),
-        down_for=timedelta(seconds=row["down_for"]),
     )
 
 
@@ -202,7 +159,7 @@ def open_incident(
         return incident_of(row)
     at = noticed or now or draft.opened_at
     if draft.flaps.flapping:
-        # It stands for all its ups and downs: those that had incidents of their own count, too.
+        # It covers all its ups and downs: those with separate incidents count, too.
         (down,) = db.execute(
             "SELECT coalesce(sum(down_for), 0) FROM incidents WHERE service = ? AND opened_at >= ?",
             (draft.service, seconds(draft.opened_at)),
@@ -212,25 +169,22 @@ def open_incident(
     recovery = RecoveryState()
     for each in events:
         recovery = apply(recovery, each)
-    cursor = db.execute(
-        """INSERT INTO incidents (service, cause, opened_at, evidence, events, deployment, dependents, flaps_since,
-                                  flaps, flapped_at, recovery, down_since, down_for)
-           VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)""",
-        (
-            draft.service,
-            dump(encode(draft.cause)),
-            seconds(draft.opened_at),
-            _evidence_row(draft.evidence),
-            _events_row(events),
-            draft.deployment,
-            _dependents_row(draft.dependents),
-            maybe_seconds(draft.flaps.since),
-            draft.flaps.count,
-            maybe_seconds(draft.flaps.last),
-            dump(encode_state(recovery)),
-            maybe_seconds(draft.down_since or (None if draft.flaps.flapping else draft.opened_at)),
-            draft.down_for.total_seconds(),
-        ),
+    values = columns(draft)
+    down_since = draft.down_since or (None if draft.flaps.flapping else draft.opened_at)
+    cursor = insert(
+        db,
+        "incidents",
+        {name: values[name] for name in ("service", "cause", "opened_at", "deployment", "down_for")}
+        | {
+            "evidence": _evidence_row(draft.evidence),
+            "events": _events_row(events),
+            "dependents": _dependents_row(draft.dependents),
+            "flaps_since": maybe_seconds(draft.flaps.since),
+            "flaps": draft.flaps.count,
+            "flapped_at": maybe_seconds(draft.flaps.last),
+            "recovery": dump(encode_state(recovery)),
+            "down_since": maybe_seconds(down_since),
+        },
     )
     number = int(cursor.lastrowid or 0)
     outbox.put(db, f"incident:{number}", NotificationKind.INCIDENT, draft.service, at, subject=number)
@@ -246,15 +200,12 @@ def open_incident(
 
 
 def _fold(db: sqlite3.Connection, subject: str, into: int, now: datetime) -> None:
-    """Close an incident as part of another, without a resolution message.
-
-    An unsent card is dropped.
-    """
+    """Close an incident as part of another, without a message; drop an unsent card."""
     row = db.execute(
         """UPDATE incidents SET closed_at = ?1, resolution = ?2, part_of = ?3, flaps_since = NULL,
              down_for = down_for + max(0, ?1 - coalesce(down_since, ?1)), down_since = NULL, revision = revision + 1
            WHERE service = ?4 AND closed_at IS NULL RETURNING id, cause, opened_at""",
-        (seconds(now), _encoded(message(Resolution.PART_OF, incident=into)), into, subject),
+        (seconds(now), message_out(message(Resolution.PART_OF, incident=into)), into, subject),
     ).fetchone()
     if row is None:
         return
@@ -268,10 +219,7 @@ def _fold(db: sqlite3.Connection, subject: str, into: int, now: datetime) -> Non
 
 
 def _dependent_line(db: sqlite3.Connection, root: Incident, one: Dependent, *, known: bool, count: int) -> None:
-    """Add a timeline entry that another service is affected or recovered.
-
-    Many are listed in the card only.
-    """
+    """Add a timeline entry for an affected service; many are listed in the card only."""
     if known and one.well_at is None:
         return
     if one.well_at is not None:
@@ -288,10 +236,7 @@ def _dependent_line(db: sqlite3.Connection, root: Incident, one: Dependent, *, k
 
 
 def put_dependents(db: sqlite3.Connection, number: int, news: Iterable[Dependent]) -> Incident | None:
-    """Add or update services that are affected by an incident; returns the incident.
-
-    A service that fails again keeps the time of its first failure.
-    """
+    """Add or update affected services, each with its first failure."""
     found = incident(db, number)
     if found is None:
         return None
@@ -308,21 +253,13 @@ def put_dependents(db: sqlite3.Connection, number: int, news: Iterable[Dependent
 
 
 def change_incident(
-    db: sqlite3.Connection,
-    number: int,
-    *,
-    evidence: Evidence | None = None,
-    cause: Message | None = None,
+    db: sqlite3.Connection, number: int, *, evidence: Evidence | None = None, cause: Message | None = None
 ) -> Incident | None:
-    """Keep newer evidence of an incident, or the cause that it has now; the incident afterwards, None if unknown."""
+    """Keep newer evidence of an incident, or its current cause; return the incident, None if unknown."""
     db.execute(
         """UPDATE incidents SET evidence = coalesce(?2, evidence), cause = coalesce(?3, cause), revision = revision + 1
            WHERE id = ?1""",
-        (
-            number,
-            None if evidence is None else _evidence_row(evidence),
-            None if cause is None else dump(encode(cause)),
-        ),
+        (number, None if evidence is None else _evidence_row(evidence), None if cause is None else message_out(cause)),
     )
     return incident(db, number)
 
@@ -342,7 +279,7 @@ def add_event(
 
     The incident afterwards; None where it is unknown or over. evidence, cause: newer ones that came with it. worse: the
     incident has grown: an acknowledgement of it is void. counted: who made a restart that counts against the budget.
-    quiet: it is only folded, and neither kept nor told.
+    quiet: it is only folded, and neither kept nor sent.
     """
     row = db.execute("SELECT * FROM incidents WHERE id = ? AND closed_at IS NULL", (number,)).fetchone()
     if row is None:
@@ -370,7 +307,7 @@ def add_event(
         (
             row["events"] if quiet else _events_row(events),
             row["evidence"] if evidence is None else _evidence_row(evidence),
-            dump(encode(after.cause)),
+            message_out(after.cause),
             dump(encode_state(after.recovery)),
             maybe_seconds(called_at),
             before.revision + shown,
@@ -389,10 +326,7 @@ def add_event(
 def escalate(
     db: sqlite3.Connection, number: int, why: Message, now: datetime, evidence: Evidence, *, inhibited: bool = False
 ) -> Incident | None:
-    """Escalate once because recovery gave up; returns the incident.
-
-    None if that was done before, or the incident is resolved.
-    """
+    """Escalate once because recovery gave up; None if done before or resolved."""
     row = db.execute(
         "SELECT service FROM incidents WHERE id = ? AND called_at IS NULL AND closed_at IS NULL", (number,)
     ).fetchone()
@@ -423,7 +357,7 @@ def close_incident(
         """UPDATE incidents SET closed_at = ?1, resolution = ?2, flaps_since = NULL,
              down_for = down_for + max(0, ?3 - coalesce(down_since, ?3)), down_since = NULL, revision = revision + 1
            WHERE service = ?4 AND closed_at IS NULL RETURNING id""",
-        (seconds(now), _encoded(resolution), seconds(min(up_since or now, now)), service),
+        (seconds(now), message_out(resolution), seconds(min(up_since or now, now)), service),
     ).fetchone()
     if row is None:
         return None
@@ -432,7 +366,9 @@ def close_incident(
     card = outbox.card(db, NotificationKind.INCIDENT, number)
     stormed = card is not None and card.storm is not None and card.tries == 0
     if (silenced or stormed) and card is not None and card.told_at is None:
-        why = "it was told with others and is over" if stormed else "it came and went while the service was silenced"
+        why = (
+            "it was sent with others and is resolved" if stormed else "it came and went while the service was silenced"
+        )
         outbox.drop(db, card.id, why)
         db.execute(
             """UPDATE notices SET dropped = ? WHERE kind IN ('call', 'timeline', 'reminder', 'escalation')
@@ -445,13 +381,11 @@ def close_incident(
 
 
 def incident(db: sqlite3.Connection, number: int) -> Incident | None:
-    """Return one incident."""
     row = db.execute("SELECT * FROM incidents WHERE id = ?", (number,)).fetchone()
     return None if row is None else incident_of(row)
 
 
 def open_incidents(db: sqlite3.Connection) -> dict[str, Incident]:
-    """Return the open incidents by service."""
     rows = db.execute("SELECT * FROM incidents WHERE closed_at IS NULL")
     return {row["service"]: incident_of(row) for row in rows}
 
@@ -476,10 +410,7 @@ def add_recovery(db: sqlite3.Connection, service: str, now: datetime, by: Attemp
 def recoveries(
     db: sqlite3.Connection, service: str, after: datetime, by: AttemptBy | None = None
 ) -> tuple[datetime, ...]:
-    """When the service was restarted since then by opsbot or by its manager after a crash, oldest first.
-
-    by: only by that one.
-    """
+    """Return the restarts by opsbot, or by its manager after a crash; by: only these."""
     rows = db.execute(
         "SELECT at FROM recoveries WHERE service = ?1 AND at > ?2 AND (?3 IS NULL OR actor = ?3) ORDER BY at",
         (service, seconds(after), by),
@@ -495,7 +426,7 @@ def put_silence(db: sqlite3.Connection, value: Silence) -> None:
         """INSERT INTO silences (service, actor, reason, at, until, since) VALUES (?1, ?2, ?3, ?4, ?5, ?4)
            ON CONFLICT (service) DO UPDATE SET actor = ?2, reason = ?3, at = ?4, until = ?5,
              since = coalesce(since, ?4)""",
-        (value.service, value.actor, value.reason, seconds(value.at), seconds(value.until)),
+        tuple(columns(value).values()),
     )
     row = db.execute("SELECT id FROM incidents WHERE service = ? AND closed_at IS NULL", (value.service,)).fetchone()
     if row is not None:
@@ -506,10 +437,7 @@ def put_silence(db: sqlite3.Connection, value: Silence) -> None:
 
 
 def lift_silence(db: sqlite3.Connection, service: str, now: datetime) -> bool:
-    """End a silence, or the mute of a window, early; returns whether there was one.
-
-    Its actual end is kept.
-    """
+    """End a silence or mute early, keeping its actual end; whether there was one."""
     ended = db.execute("UPDATE silences SET until = ?1 WHERE service = ?2 AND until > ?1", (seconds(now), service))
     return mutes.lift(db, service, now) or ended.rowcount > 0
 
@@ -520,46 +448,19 @@ def silence(db: sqlite3.Connection, service: str, now: datetime) -> Silence | No
     muting = mutes.muting(db, service, now)
     if row is None or (muting is not None and seconds(muting.until) > row["until"]):
         return muting
-    return Silence(row["service"], row["actor"], row["reason"], moment(row["at"]), moment(row["until"]))
+    return from_row(Silence, row)
 
 
 def source(db: sqlite3.Connection, service: str) -> SourceState:
-    """Return the stored state of a service's remote."""
     row = db.execute("SELECT * FROM sources WHERE service = ?", (service,)).fetchone()
-    if row is None:
-        return SourceState(service)
-    return SourceState(
-        service,
-        row["head"],
-        maybe_moment(row["asked_at"]),
-        maybe_moment(row["answered_at"]),
-        maybe_moment(row["failing_since"]),
-        message_in(row["failure"]),
-        bool(row["told"]),
-        row["noted"],
-    )
+    return SourceState(service) if row is None else from_row(SourceState, row)
 
 
 def save_source(db: sqlite3.Connection, value: SourceState) -> None:
-    """Store the state of a service's remote."""
-    db.execute(
-        """INSERT OR REPLACE INTO sources (service, head, asked_at, answered_at, failing_since, failure, told, noted)
-           VALUES (?, ?, ?, ?, ?, ?, ?, ?)""",
-        (
-            value.service,
-            value.head,
-            maybe_seconds(value.asked_at),
-            maybe_seconds(value.answered_at),
-            maybe_seconds(value.failing_since),
-            message_out(value.failure),
-            value.told,
-            value.noted,
-        ),
-    )
+    put_row(db, "sources", value)
 
 
 def prune(db: sqlite3.Connection, before: datetime) -> None:
-    """Delete closed incidents, restarts and silences older than that."""
     db.execute("DELETE FROM incidents WHERE closed_at < ?", (seconds(before),))
     db.execute("DELETE FROM recoveries WHERE at < ?", (seconds(before),))
     db.execute("DELETE FROM silences WHERE until < ?", (seconds(before),))

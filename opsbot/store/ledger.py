@@ -6,7 +6,6 @@ Each function is run by `Store.read` or `Store.write`; see `opsbot.store.databas
 import sqlite3
 from dataclasses import replace
 from datetime import datetime
-from typing import Any
 
 from opsbot.core.access import Actor, Origin
 from opsbot.core.deployment import (
@@ -15,7 +14,6 @@ from opsbot.core.deployment import (
     UNREADY_ENDS,
     Commit,
     Deployment,
-    DeploymentKind,
     DeploymentRequest,
     DeploymentStep,
     Hold,
@@ -25,10 +23,10 @@ from opsbot.core.deployment import (
     advance,
     previous_good,
 )
-from opsbot.core.message import Message, decode, encode
+from opsbot.core.message import Message
 from opsbot.core.model import Live, NotificationKind
 from opsbot.store import outbox
-from opsbot.store.rows import dump, load, maybe_moment, maybe_seconds, message_in, message_out, moment, seconds
+from opsbot.store.rows import columns, dump, from_row, insert, load, message_out, packed, put_row, seconds, unpacked
 
 """Final phases that are announced in a separate message, in the same transaction."""
 
@@ -39,61 +37,24 @@ _SELECT = """SELECT d.*, d.id IS (
               FROM deployments d"""
 
 
+_SAVED = (
+    *("phase", "commit_from", "commit_to", "release_from", "release_to", "commits_total", "failed_in", "note"),
+    *("updated_at", "finished_at", "live_at"),
+)
+"""Columns that `save` changes, besides the JSON ones."""
+
+
 class StaleError(RuntimeError):
-    """The deployment was changed by another writer since it was read.
-
-    Stop processing it.
-    """
-
-
-def _commit_row(commit: Commit) -> list[object]:
-    return [commit.id, commit.title, commit.author, seconds(commit.at)]
-
-
-def _step_row(step: DeploymentStep) -> list[object]:
-    return [
-        encode(step.name),
-        step.phase,
-        seconds(step.started_at),
-        maybe_seconds(step.ended_at),
-        step.ok,
-        step.note and encode(step.note),
-        step.tail,
-        step.output,
-    ]
-
-
-def _step(row: list[Any]) -> DeploymentStep:
-    name, phase, started, ended, ok, note, tail, output = row
-    note = decode(note) if note else None
-    return DeploymentStep(decode(name), Phase(phase), moment(started), maybe_moment(ended), ok, note, tail, output)
+    """The deployment was changed by another writer: stop processing it."""
 
 
 def _deployment(row: sqlite3.Row) -> Deployment:
-    return Deployment(
-        id=row["id"],
-        service=row["service"],
-        kind=DeploymentKind(row["kind"]),
-        phase=Phase(row["phase"]),
+    return from_row(
+        Deployment,
+        row,
         actor=Actor(Origin(row["origin"]), row["actor_id"], row["actor_name"]),
-        created_at=moment(row["created_at"]),
-        updated_at=moment(row["updated_at"]),
-        ref=row["ref"],
-        reason=message_in(row["reason"]),
-        commit_from=row["commit_from"],
-        commit_to=row["commit_to"],
-        release_from=row["release_from"],
-        release_to=row["release_to"],
-        commits=tuple(Commit(c[0], c[1], c[2], moment(c[3])) for c in load(row["commits"])),
-        commits_total=row["commits_total"],
-        steps=tuple(_step(step) for step in load(row["steps"])),
-        failed_in=None if row["failed_in"] is None else Phase(row["failed_in"]),
-        note=message_in(row["note"]),
-        finished_at=maybe_moment(row["finished_at"]),
-        live_at=maybe_moment(row["live_at"]),
-        revision=row["revision"],
-        instead_of=row["instead_of"],
-        is_live=bool(row["is_live"]),
+        commits=tuple(unpacked(Commit, each) for each in load(row["commits"])),
+        steps=tuple(unpacked(DeploymentStep, each) for each in load(row["steps"])),
     )
 
 
@@ -118,26 +79,25 @@ def claim(
     if instead_of is not None and not _set_aside(db, instead_of, now):
         return instead_of
     try:
-        cursor = db.execute(
-            """INSERT INTO deployments (service, kind, phase, origin, actor_id, actor_name, ref, reason, commit_from,
-                                        release_from, release_to, created_at, updated_at, instead_of)
-               VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)""",
-            (
-                request.service,
-                request.kind,
-                Phase.PENDING,
-                request.actor.origin,
-                request.actor.id,
-                request.actor.name,
-                request.ref,
-                message_out(request.reason),
-                live.commit if live else None,
-                live.name if live else None,
-                release,
-                seconds(now),
-                seconds(now),
-                instead_of,
-            ),
+        cursor = insert(
+            db,
+            "deployments",
+            {
+                "service": request.service,
+                "kind": request.kind,
+                "phase": Phase.PENDING,
+                "origin": request.actor.origin,
+                "actor_id": request.actor.id,
+                "actor_name": request.actor.name,
+                "ref": request.ref,
+                "reason": message_out(request.reason),
+                "commit_from": live.commit if live else None,
+                "release_from": live.name if live else None,
+                "release_to": release,
+                "created_at": seconds(now),
+                "updated_at": seconds(now),
+                "instead_of": instead_of,
+            },
         )
     except sqlite3.IntegrityError:
         return unfinished(db, request.service)[0].id
@@ -172,28 +132,15 @@ def save(db: sqlite3.Connection, value: Deployment) -> Deployment:
         StaleError: the stored revision differs.
     """
     waited = aside(db, value) if value.phase in READY | UNREADY_ENDS else None
+    known = columns(value)
+    saved = {name: known[name] for name in _SAVED} | {
+        "commits": dump([packed(each) for each in value.commits]),
+        "steps": dump([packed(each) for each in value.steps]),
+    }
     cursor = db.execute(
-        """UPDATE deployments SET phase = ?, commit_from = ?, commit_to = ?, release_from = ?, release_to = ?,
-                  commits = ?, commits_total = ?, steps = ?, failed_in = ?, note = ?, updated_at = ?, finished_at = ?,
-                  live_at = ?, revision = revision + 1
-           WHERE id = ? AND revision = ?""",
-        (
-            value.phase,
-            value.commit_from,
-            value.commit_to,
-            value.release_from,
-            value.release_to,
-            dump([_commit_row(commit) for commit in value.commits]),
-            value.commits_total,
-            dump([_step_row(step) for step in value.steps]),
-            value.failed_in,
-            message_out(value.note),
-            seconds(value.updated_at),
-            maybe_seconds(value.finished_at),
-            maybe_seconds(value.live_at),
-            value.id,
-            value.revision,
-        ),
+        f"""UPDATE deployments SET {" = ?, ".join(saved)} = ?, revision = revision + 1
+           WHERE id = ? AND revision = ?""",  # noqa: S608 - names of columns
+        (*saved.values(), value.id, value.revision),
     )
     if cursor.rowcount != 1:
         raise StaleError(f"deployment {value.id} of {value.service} was moved on by another")
@@ -234,10 +181,8 @@ def conclude(
         if value.commit_to is not None:
             db.execute("DELETE FROM quarantine WHERE service = ? AND commit_id = ?", (value.service, value.commit_to))
     if quarantined is not None:
-        db.execute(
-            "INSERT OR REPLACE INTO quarantine (service, commit_id, reason, at) VALUES (?, ?, ?, ?)",
-            (value.service, quarantined, message_out(value.note), seconds(now)),
-        )
+        blocked = columns(Quarantine(value.note, now))
+        insert(db, "quarantine", {"service": value.service, "commit_id": quarantined, **blocked}, "INSERT OR REPLACE")
     if lift:
         db.execute("DELETE FROM holds WHERE service = ? AND waits IS NOT NULL", (value.service,))
     if hold is not None:
@@ -246,21 +191,28 @@ def conclude(
 
 
 def set_live(db: sqlite3.Connection, live: Live) -> None:
-    """Set the release that the service is meant to run."""
-    db.execute(
-        "INSERT OR REPLACE INTO live (service, release, since, deployment) VALUES (?, ?, ?, ?)",
-        (live.service, live.release, seconds(live.since), live.deployment),
-    )
+    put_row(db, "live", live)
 
 
 def live(db: sqlite3.Connection, service: str) -> Live | None:
     """Return the release a service is meant to run; None before its first deploy."""
     row = db.execute("SELECT * FROM live WHERE service = ?", (service,)).fetchone()
-    return None if row is None else Live(row["service"], row["release"], moment(row["since"]), row["deployment"])
+    return None if row is None else from_row(Live, row)
+
+
+def live_release(db: sqlite3.Connection, service: str) -> Release | None:
+    """Return the release on disk that a service is meant to run, if it is known."""
+    known = live(db, service)
+    return next((each for each in releases(db, service) if known is not None and each.name == known.release), None)
+
+
+def take_over(db: sqlite3.Connection, service: str, release: Release, now: datetime) -> None:
+    """Record that a release which opsbot did not activate is live."""
+    add_release(db, service, release)
+    set_live(db, Live(service, release.name, now, None))
 
 
 def deployment(db: sqlite3.Connection, number: int) -> Deployment | None:
-    """Return one deployment."""
     row = db.execute(f"{_SELECT} WHERE id = ?", (number,)).fetchone()
     return None if row is None else _deployment(row)
 
@@ -301,34 +253,23 @@ def prepared(db: sqlite3.Connection, service: str) -> list[str]:
 
 
 def add_release(db: sqlite3.Connection, service: str, release: Release) -> None:
-    """Record a complete release on disk."""
-    db.execute(
-        """INSERT OR REPLACE INTO releases (service, name, commit_id, title, at, good, abandoned)
-           VALUES (?, ?, ?, ?, ?, ?, ?)""",
-        (service, release.name, release.commit, release.title, seconds(release.at), release.good, release.abandoned),
-    )
+    values = columns(release)
+    insert(db, "releases", {"service": service, "commit_id": values.pop("commit"), **values}, "INSERT OR REPLACE")
 
 
 def forget_release(db: sqlite3.Connection, service: str, name: str) -> None:
-    """Delete the record of a removed release folder."""
     db.execute("DELETE FROM releases WHERE service = ? AND name = ?", (service, name))
 
 
 def releases(db: sqlite3.Connection, service: str) -> tuple[Release, ...]:
     """Return the releases on disk, newest first."""
     rows = db.execute("SELECT * FROM releases WHERE service = ? ORDER BY at DESC, name DESC", (service,))
-    return tuple(
-        Release(
-            row["name"], row["commit_id"], moment(row["at"]), bool(row["good"]), row["title"], bool(row["abandoned"])
-        )
-        for row in rows
-    )
+    return tuple(from_row(Release, row, commit=row["commit_id"]) for row in rows)
 
 
 def quarantined(db: sqlite3.Connection, service: str) -> dict[str, Quarantine]:
-    """Return the quarantined commits with their reasons and times."""
     rows = db.execute("SELECT commit_id, reason, at FROM quarantine WHERE service = ?", (service,))
-    return {row["commit_id"]: Quarantine(message_in(row["reason"]), moment(row["at"])) for row in rows}
+    return {row["commit_id"]: from_row(Quarantine, row) for row in rows}
 
 
 def lift_quarantine(db: sqlite3.Connection, service: str) -> tuple[str, ...]:
@@ -345,24 +286,18 @@ def live_and_earlier(db: sqlite3.Connection, service: str) -> tuple[Live | None,
 
 
 def hold(db: sqlite3.Connection, service: str) -> Hold | None:
-    """Return the hold on a service, if any."""
     row = db.execute("SELECT * FROM holds WHERE service = ?", (service,)).fetchone()
-    if row is None:
-        return None
-    return Hold(row["service"], row["actor"], message_in(row["reason"]), moment(row["at"]), row["waits"])
+    return None if row is None else from_row(Hold, row)
 
 
 def put_hold(db: sqlite3.Connection, value: Hold) -> None:
-    """Pause automatic deploys.
-
-    A hold by a person takes precedence over the wait after a rollback.
-    """
+    """Pause automatic deploys; a hold by a person outranks the one after a rollback."""
     db.execute(
         """INSERT INTO holds (service, actor, reason, at, waits) VALUES (?, ?, ?, ?, ?)
            ON CONFLICT (service) DO UPDATE SET actor = excluded.actor, reason = excluded.reason, at = excluded.at,
                                                waits = excluded.waits
            WHERE excluded.waits IS NULL OR holds.waits IS NOT NULL""",
-        (value.service, value.actor, message_out(value.reason), seconds(value.at), value.waits),
+        tuple(columns(value).values()),
     )
 
 
@@ -372,10 +307,7 @@ def lift_hold(db: sqlite3.Connection, service: str) -> bool:
 
 
 def prune(db: sqlite3.Connection, before: datetime) -> list[int]:
-    """Delete finished deployments older than that, except live ones.
-
-    Returns their ids, whose output can be deleted.
-    """
+    """Delete finished deployments that are not live; returns ids of deletable output."""
     rows = db.execute(
         """DELETE FROM deployments WHERE finished_at < ? AND id NOT IN (SELECT deployment FROM live WHERE deployment
            IS NOT NULL) RETURNING id""",

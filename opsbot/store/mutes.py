@@ -28,10 +28,7 @@ class Mute:
 
 
 def plan(db: sqlite3.Connection, wanted: Iterable[Mute], now: datetime) -> None:
-    """Store exactly these future occurrences.
-
-    Past ones are kept, even if ended early.
-    """
+    """Store exactly these future occurrences; past ones are kept."""
     mutes = list(wanted)
     keep = {(mute.window, seconds(mute.at), mute.service) for mute in mutes}
     rows = db.execute("SELECT window, at, service FROM mutes WHERE until > ?", (seconds(now),)).fetchall()
@@ -59,10 +56,7 @@ def lift(db: sqlite3.Connection, service: str, now: datetime) -> bool:
 
 
 def muting(db: sqlite3.Connection, service: str, now: datetime) -> Silence | None:
-    """Return the window that mutes a service as a silence.
-
-    Of several the one that ends last.
-    """
+    """Return the window that mutes a service longest, as a silence."""
     row = db.execute(
         """SELECT * FROM mutes WHERE (service = ?1 OR (service = ?2 AND ?1 LIKE 'host:%')) AND at <= ?3 AND until > ?3
            ORDER BY until DESC LIMIT 1""",
@@ -91,19 +85,13 @@ def silence_ends(db: sqlite3.Connection) -> datetime | None:
 
 
 def sum_up(db: sqlite3.Connection, now: datetime) -> int:
-    """Queue summaries of ended windows and silences; returns their number.
-
-    Cards of open incidents are updated, because a window began or ended.
-    """
+    """Queue summaries of ended windows and silences, update open cards; count them."""
     db.execute("UPDATE incidents SET revision = revision + 1 WHERE closed_at IS NULL")
     return _sum_up_windows(db, now) + sum_up_silences(db, now)
 
 
 def sum_up_silences(db: sqlite3.Connection, now: datetime) -> int:
-    """Queue the summaries of silences.
-
-    Incidents muted by a window are left to the window's summary.
-    """
+    """Queue summaries of silences; a window's incidents are left to its summary."""
     over = db.execute(
         "SELECT service, since, until FROM silences WHERE since IS NOT NULL AND until <= ?", (seconds(now),)
     ).fetchall()
@@ -121,7 +109,7 @@ def sum_up_silences(db: sqlite3.Connection, now: datetime) -> int:
             continue
         said = message(NoticeCode.SILENCE_OVER, service=row["service"], count=count)
         key = f"silence:{row['service']}:{row['since']:.0f}"
-        told += outbox.put_message(db, key, row["service"], now, said, "info")
+        told += outbox.put_notice(db, key, row["service"], said, now, "info")
     return told
 
 
@@ -152,9 +140,8 @@ def _told(db: sqlite3.Connection, over: sqlite3.Row, now: datetime) -> bool:
     named = tuple(message(NoticeCode.TIMES, service=row["service"], count=row["n"]) for row in passed[:NAMED])
     left = len(passed) - len(named)
     said = message(NoticeCode.WINDOW_OVER, window=over["window"], services=named, more=left)
-    return outbox.put_message(db, f"window:{over['window']}:{over['at']:.0f}", "", now, said, "info")
+    return outbox.put_notice(db, f"window:{over['window']}:{over['at']:.0f}", "", said, now, "info")
 
 
 def prune(db: sqlite3.Connection, before: datetime) -> None:
-    """Delete windows that ended before that."""
     db.execute("DELETE FROM mutes WHERE until < ? AND summed = 1", (seconds(before),))

@@ -55,16 +55,16 @@ def put(
     return cursor.rowcount == 1
 
 
-def put_message(
+def put_notice(
     db: sqlite3.Connection,
     key: str,
     service: str,
-    now: datetime,
     said: Message,
-    level: str,
+    now: datetime,
+    level: str = "warning",
     chart: dict[str, object] | None = None,
 ) -> bool:
-    """Add a plain notification; False if its key exists. level: info, warning or error."""
+    """Add a message of no incident and no deployment. level: info, warning or error."""
     body: dict[str, object] = {"text": encode(said), "level": level}
     if chart is not None:
         body["chart"] = chart

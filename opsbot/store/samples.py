@@ -50,10 +50,7 @@ class Sample:
 
 
 def put(db: sqlite3.Connection, at: datetime, samples: Iterable[Sample]) -> None:
-    """Store the measurements of one time.
-
-    A second measurement in the same second replaces the first.
-    """
+    """Store the measurements of one time, replacing others of the same second."""
     known = {(row["subject"], row["figure"]): row["id"] for row in db.execute("SELECT * FROM series")}
     second = int(seconds(at))
     for sample in samples:
@@ -78,10 +75,7 @@ def points(db: sqlite3.Connection, subject: str, figure: Figure, after: datetime
 
 
 def thin(db: sqlite3.Connection, now: datetime) -> int:
-    """Thin samples older than a day to one per ten minutes; delete after two weeks.
-
-    Returns the number of remaining samples.
-    """
+    """Thin samples older than a day, delete those of two weeks; returns how many remain."""
     step = int(COARSE.total_seconds())
     # Whole intervals only: a split interval would be thinned twice.
     before = int(seconds(now - RAW_FOR)) // step * step
@@ -114,7 +108,6 @@ def record_run(db: sqlite3.Connection, subject: str, run: str, since: datetime) 
 
 
 def run_starts(db: sqlite3.Connection, subject: str, after: datetime) -> list[datetime]:
-    """Return when the service was started since then, oldest first."""
     rows = db.execute(
         "SELECT since FROM runs WHERE subject = ? AND since >= ? ORDER BY since", (subject, seconds(after))
     )

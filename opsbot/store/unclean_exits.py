@@ -58,7 +58,6 @@ def back(db: sqlite3.Connection, before: str, now: datetime, journal: str) -> Un
 
 
 def latest(db: sqlite3.Connection) -> UncleanExits | None:
-    """Return the counts of the latest notification; None if there is none."""
     row = _latest(db)
     return None if row is None else _read(row)
 

@@ -47,10 +47,7 @@ _HOME: Mapping[str, str] = {
 
 
 def deprecated(setting: Setting) -> tuple[str, str, bool] | None:
-    """Return a deprecated key's effect, the fix, and whether it is an error.
-
-    None for a current key.
-    """
+    """Return a key's effect, the fix, and whether it is an error; None if current."""
     key, value = setting.key, setting.value
     if key in {"StartLimitInterval", "StartLimitBurst"} and setting.section == "Service":
         new = _RENAMED.get(key, key)

@@ -29,7 +29,6 @@ class LintFinding:
     fix: str
 
     def __str__(self) -> str:
-        """`PATH:LINE: KEY=: the effect. The fix.`."""
         return f"{self.path}:{self.line}: {self.key}=: {self.what}. {self.fix}."
 
 
@@ -38,10 +37,8 @@ class LintFacts:
     """Facts that the unit file's text does not contain.
 
     source: folder of the service's releases, "" without one. missing: those of the paths of `paths_of` that do not
-    exist.
-    interpreters: programs named in the first line of scripts among them. memory: of the host, in bytes. user: whether
-    the
-    unit belongs to a user's systemd instance.
+    exist. interpreters: programs named in the first line of scripts among them. memory: of the host, in bytes. user:
+    whether the unit belongs to a user's systemd instance.
     """
 
     source: str = ""
@@ -52,7 +49,6 @@ class LintFacts:
 
 
 def at(unit: UnitFile, setting: Setting, what: str, fix: str, severity: Severity = Severity.TRAP) -> LintFinding:
-    """Create a finding at a setting's line."""
     return LintFinding(unit.name, severity, setting.path, setting.line, setting.key, what, fix)
 
 

@@ -22,7 +22,6 @@ JUST_IN_TIME = frozenset({"node", "nodejs", "npm", "npx", "yarn", "pnpm", "bun",
 
 
 def lint_unit(unit: UnitFile, facts: LintFacts | None = None) -> list[LintFinding]:
-    """Return all findings: errors first, then notes, each in the order of the rules."""
     known = facts or LintFacts()
     found = [trap for rule in _RULES for trap in rule(unit, known)]
     return sorted(found, key=lambda trap: trap.severity is Severity.NOTE)

@@ -10,10 +10,7 @@ HOMES = ("/home", "/root", "/run/user")
 
 
 def paths_of(unit: UnitFile) -> set[str]:
-    """Return the paths whose facts the rules need.
-
-    Collect them before running the rules.
-    """
+    """Return the paths whose facts the rules need."""
     wanted = {bare(word) for word, _ in unit.items("Service", "ReadWritePaths")}
     wanted |= {words[0] for setting in unit.every("Service", "ExecStart") if (words := program(setting.value))}
     return {path for path in wanted if path.startswith("/") and "%" not in path and "\0" not in path}
@@ -48,7 +45,7 @@ def _binds(unit: UnitFile) -> list[tuple[str, Setting]]:
 
 
 def _home_paths(unit: UnitFile) -> Iterator[tuple[str, str, Setting]]:
-    """Yield paths under a home that the service needs: key, path, setting.
+    """Yield key, path and setting of needed paths under a home.
 
     Those marked `-` may be missing.
     """

@@ -32,10 +32,7 @@ _NO_RESET = frozenset(
 
 @dataclass(frozen=True, slots=True)
 class Setting:
-    """One assignment.
-
-    `line` counts from 1; for a continued value it is the first line.
-    """
+    """One assignment. line: from 1; the first line of a continued value."""
 
     section: str
     key: str
@@ -90,10 +87,7 @@ class UnitFile:
 
 
 def parse(name: str, files: Iterable[UnitText]) -> UnitFile:
-    """Parse a unit's files in systemd's order: the fragment, then the drop-ins.
-
-    Never raises.
-    """
+    """Parse a unit's files: the fragment, then the drop-ins. Never raises."""
     settings: list[Setting] = []
     sections: dict[str, tuple[str, int]] = {}
     for file in files:
@@ -140,15 +134,11 @@ def split(value: str) -> list[str]:
 
 
 def yes(value: str) -> bool:
-    """Whether a boolean value is true (systemd.syntax(7))."""
     return value.lower() in {"1", "yes", "y", "true", "t", "on"}
 
 
 def seconds(value: str) -> float | None:
-    """Convert a time span to seconds (systemd.time(7)), including infinity.
-
-    None if invalid.
-    """
+    """Convert a time span (systemd.time(7)), including infinity; None if invalid."""
     text = value.strip()
     if text == "infinity":
         return float("inf")
@@ -163,8 +153,5 @@ def seconds(value: str) -> float | None:
 
 
 def program(value: str) -> Sequence[str]:
-    """Return the words of ExecStart= without prefix characters.
-
-    See systemd.service(5), "Command lines".
-    """
+    """Return the words of ExecStart= without prefix characters (systemd.service(5))."""
     return split(value.lstrip("@-:+!|"))

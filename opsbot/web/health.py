@@ -14,7 +14,6 @@ class Health:
     """Both routes."""
 
     def __init__(self, sources: WebSources) -> None:
-        """Take where the answers come from."""
         self._sources = sources
 
     async def healthz(self, _request: web.Request) -> web.Response:

@@ -63,7 +63,6 @@ class Hooks:
         self._wrong: dict[str, _Wrong] = {}
 
     async def push(self, request: web.Request) -> web.Response:
-        """Handle one delivery of a forge."""
         try:
             forge = Forge(request.match_info["forge"])
         except ValueError:

@@ -1,21 +1,22 @@
 """Collect the data for the routes from the running parts."""
 
 from collections import Counter
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from datetime import datetime
 
 from opsbot import __version__
 from opsbot.core.deployment import ENDS, Deployment
-from opsbot.core.gauge import HOST
+from opsbot.core.gauge import HOST, Gauge
+from opsbot.core.health import Verdict
+from opsbot.core.status import HealthState
 from opsbot.deploy.poll import Poller
 from opsbot.engine import Engine
 from opsbot.engine.status import ServiceStatus
 from opsbot.formatting import duration
-from opsbot.monitoring.leak_monitor import Growth
 from opsbot.runtime.scheduler import Scheduler
 from opsbot.services.port import Activity
 from opsbot.store import StoreError, incident_repository, outbox
-from opsbot.web.facts import CheckFigures, Figures, HeartbeatStatus, HostGauge, ServiceFigures
+from opsbot.web.facts import HeartbeatStatus, Sample
 
 Gateway = Callable[[], tuple[bool, float | None, str]]
 """Whether the gateway is connected, its latency in seconds, and a problem that needs a person ("" for none)."""
@@ -54,7 +55,6 @@ class LiveSources:
         self._ended[deployment.service, str(deployment.phase)] += 1
 
     def stuck(self) -> Sequence[str]:
-        """Return the overdue periodic jobs."""
         now = self._engine.clock()
         late = []
         for name in self._loops.stuck():
@@ -64,7 +64,6 @@ class LiveSources:
         return late
 
     async def unready(self) -> Sequence[str]:
-        """Return the reasons why opsbot is not ready."""
         reasons = list(self.stuck())
         try:
             await self._engine.store.read(outbox.waiting, self._engine.clock())
@@ -78,75 +77,76 @@ class LiveSources:
         return reasons
 
     async def states(self) -> Mapping[str, str]:
-        """The state of each service."""
         try:
             statuses, _ = await self._engine.standings.health()
         except StoreError:
             return {}  # among the reasons of `unready`
         return {name: str(status.health.state) for name, status in statuses.items()}
 
-    async def figures(self) -> Figures:
-        """Return everything in `/metrics`."""
-        engine = self._engine
+    async def samples(self) -> Sequence[Sample]:
+        engine, beats = self._engine, self._beats
         waiting, oldest = await engine.store.read(outbox.waiting, engine.clock())
         connected, latency, _ = self._gateway()
-        recoveries = {}
+        found: list[Sample] = [
+            ("up", (), 1.0),
+            ("build_info", (__version__,), 1.0),
+            ("start_time_seconds", (), self._started.timestamp()),
+            ("outbox_waiting", (), waiting),
+            ("outbox_oldest_seconds", (), (engine.clock() - oldest).total_seconds() if oldest else 0.0),
+            ("gateway_connected", (), connected),
+            ("gateway_latency_seconds", (), latency),
+            ("heartbeat_timestamp_seconds", (), _seconds(beats.last_sent if beats else None)),
+            ("heartbeat_failures_total", (), beats.failures if beats else 0),
+        ]
         for name in engine.config.services:
-            recoveries[name] = len(await engine.store.read(incident_repository.recoveries, name, self._started))
-        notifiers = await engine.notifiers.figures() if engine.notifiers is not None else ()
-        return Figures(
-            heartbeat_at=self._beats.last_sent if self._beats else None,
-            heartbeat_failures_total=self._beats.failures if self._beats else 0,
-            notifications_total={
-                (each.name, how): count
-                for each in notifiers
-                for how, count in (("sent", each.sent), ("failed", each.failed))
-            },
-            notifications_waiting={each.name: each.waiting for each in notifiers},
-            version=__version__,
-            started_at=self._started,
-            services=tuple(_service(one) for one in await engine.standings.of(list(engine.config.services))),
-            deployments_total=dict(self._ended),
-            recoveries_total=recoveries,
-            poll_failures_total=dict(self._poller.failures),
-            loop_failures_total={name: pulse.failures for name, pulse in self._loops.job_health.items()},
-            faults_total=dict(self._faults),
-            outbox_waiting=waiting,
-            outbox_oldest=(engine.clock() - oldest).total_seconds() if oldest else 0.0,
-            gateway_connected=connected,
-            gateway_latency=latency,
-            host=tuple(
-                HostGauge(
-                    gauge.subject.removeprefix(HOST),
-                    gauge.value,
-                    gauge.threshold.bad,
-                    gauge.ahead.likely if gauge.ahead is not None else None,
-                )
-                for gauge in engine.standings.gauges()
-            ),
-            certificates=dict(engine.measured.certificates),
-            growth={name: _rate(growth) for name, growth in engine.measured.growth.items()},
-        )
+            made = await engine.store.read(incident_repository.recoveries, name, self._started)
+            found.append(("recoveries_total", (name,), len(made)))
+        for status in await engine.standings.of(list(engine.config.services)):
+            found += service_samples(status)
+        for gauge in engine.standings.gauges():
+            found += gauge_samples(gauge)
+        for each in await engine.notifiers.figures() if engine.notifiers is not None else ():
+            found.append(("notifications_total", (each.name, "sent"), each.sent))
+            found.append(("notifications_total", (each.name, "failed"), each.failed))
+            found.append(("notifications_waiting", (each.name,), each.waiting))
+        for server, expires in engine.measured.certificates.items():
+            found.append(("certificate_expiry_timestamp_seconds", (server,), _seconds(expires)))
+        for name, growth in engine.measured.growth.items():
+            trend = growth.judgement.trend
+            found.append(("service_memory_growth_bytes_per_second", (name,), trend.rate if trend else 0.0))
+        found += [("deployments_total", labels, count) for labels, count in self._ended.items()]
+        found += [("poll_failures_total", (name,), count) for name, count in self._poller.failures.items()]
+        found += [("loop_failures_total", (name,), job.failures) for name, job in self._loops.job_health.items()]
+        found += [("faults_total", (name,), count) for name, count in self._faults.items()]
+        return found
 
 
-def _service(status: ServiceStatus) -> ServiceFigures:
-    return ServiceFigures(
-        status.service,
-        status.health,
-        running=status.state.activity is Activity.RUNNING,
-        checks=tuple(
-            CheckFigures(check, health.verdict, health.last.took if health.last else 0.0)
-            for check, health in status.checks
-        ),
-        memory=status.figures.memory if status.figures else None,
-        cpu=status.figures.cpu_seconds if status.figures else None,
-        tasks=status.figures.tasks if status.figures else None,
-        deployed_at=status.live.since if status.live else None,
-        incident=status.incident is not None,
-        held=status.hold is not None,
-        source_failing=status.source is not None and status.source.failing_since is not None,
-    )
+def _seconds(at: datetime | None) -> float | None:
+    return None if at is None else at.timestamp()
 
 
-def _rate(growth: Growth) -> float:
-    return growth.judgement.trend.rate if growth.judgement.trend is not None else 0.0
+def service_samples(status: ServiceStatus) -> Iterator[Sample]:
+    name, figures, source = status.service, status.figures, status.source
+    for state in HealthState:
+        yield "service_state", (name, state), status.health.state is state
+    for verdict in Verdict:
+        yield "service_verdict", (name, verdict), status.health.verdict is verdict
+    yield "service_up", (name,), status.health.verdict is Verdict.UP
+    yield "service_running", (name,), status.state.activity is Activity.RUNNING
+    for check, health in status.checks:
+        yield "check_up", (name, check), health.verdict is Verdict.UP
+        yield "check_duration_seconds", (name, check), health.last.took if health.last else 0.0
+    yield "service_resident_memory_bytes", (name,), figures.memory if figures else None
+    yield "service_cpu_seconds", (name,), figures.cpu_seconds if figures else None
+    yield "service_tasks", (name,), figures.tasks if figures else None
+    yield "last_deploy_timestamp_seconds", (name,), _seconds(status.live.since if status.live else None)
+    yield "incidents_open", (name,), status.incident is not None
+    yield "service_held", (name,), status.hold is not None
+    yield "source_failing", (name,), source is not None and source.failing_since is not None
+
+
+def gauge_samples(gauge: Gauge) -> Iterator[Sample]:
+    what = (gauge.subject.removeprefix(HOST),)
+    yield "host_figure", what, gauge.value
+    yield "host_threshold", what, gauge.threshold.bad
+    yield "host_used_up_seconds", what, gauge.ahead.likely if gauge.ahead is not None else None

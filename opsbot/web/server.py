@@ -5,37 +5,31 @@ import os
 from aiohttp import web
 
 from opsbot.config import Http
-from opsbot.web.facts import Figures, ServiceFigures, WebSources
+from opsbot.web.facts import WebSources
 from opsbot.web.health import Health
 from opsbot.web.hooks import BODY_MOST, Hooks
 from opsbot.web.metrics import Metrics
-
-__all__ = ["Figures", "ServiceFigures", "Web", "WebSources", "start_web"]
 
 
 class Web:
     """The open endpoint. `address` is None if the configuration disables it."""
 
     def __init__(self, runner: web.AppRunner | None) -> None:
-        """Use `start_web` to create one."""
         self._runner = runner
 
     @property
     def address(self) -> tuple[str, int] | None:
-        """The host and port it listens on."""
         if self._runner is None or not self._runner.addresses:
             return None
         host, port = self._runner.addresses[0][:2]
         return host, port
 
     async def close(self) -> None:
-        """Finish running requests and stop listening."""
         if self._runner is not None:
             await self._runner.cleanup()
 
 
 def build(sources: WebSources, hooks: Hooks) -> web.Application:
-    """Build the application with its routes."""
     app = web.Application(client_max_size=BODY_MOST)
     health, metrics = Health(sources), Metrics(sources)
     app.router.add_get("/healthz", health.healthz)

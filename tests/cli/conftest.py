@@ -26,8 +26,8 @@ Opsbot = Callable[..., Awaitable[Ended]]
 
 AS_ANOTHER = """
 import os, sys
-import encodings.idna, rich._emoji_codes, shutil, tomli
-import opsbot.cli.ask, opsbot.cli.parser, opsbot.cli.client, opsbot.cli.monitor
+import encodings.idna, shutil, tomli
+import opsbot.cli.ask, opsbot.cli.parser, opsbot.control.client, opsbot.cli.monitor
 from opsbot.cli import main
 opsbot.cli.parser.parser().format_help()
 uid = int(sys.argv.pop(1))

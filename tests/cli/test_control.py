@@ -15,8 +15,8 @@ from typing import Any
 
 import pytest
 
-from opsbot.cli.client import AnswerError, Client
 from opsbot.control import endpoints
+from opsbot.control.client import AnswerError, Client
 from opsbot.control.endpoints import LOGS_FOLLOW, MONITOR, MONITOR_FOLLOW, STATUS, Endpoint
 from opsbot.control.peer import caller
 from opsbot.control.routes import Routes

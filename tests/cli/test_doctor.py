@@ -12,7 +12,7 @@ import pytest
 
 from opsbot.cli import doctor, main
 from opsbot.cli.terminal import Paint
-from opsbot.doctor.findings import Area, fail, passed, report, skip, warn
+from opsbot.doctor.findings import Area, Subject, report
 from opsbot.standin import Standin
 
 TOKEN = "not-a-real-token"
@@ -89,7 +89,7 @@ def test_a_configuration_that_does_not_load(tmp_path: Path, capsys: pytest.Captu
 
 
 def test_what_was_seen_moves_no_cursor() -> None:
-    told = report("me", [[fail(Area.SYSTEMD, "x.service", "\x1b[2Jgone", "type \x1b[31mthis")]])
+    told = report("me", [[Subject(Area.SYSTEMD).fail("x.service", "\x1b[2Jgone", "type \x1b[31mthis")]])
     text = "\n".join(doctor.lines(told, Paint(on=False), 80))
     assert "\x1b" not in text
     assert "1. failed x.service: gone" in text.replace("\\x1b[2J", "")
@@ -97,7 +97,10 @@ def test_what_was_seen_moves_no_cursor() -> None:
 
 def test_what_mends_several_is_advised_once() -> None:
     install = "opsbot install -c /etc/opsbot/config.toml (as root)"
-    found = [fail(Area.SYSTEMD, "x.service", "gone", install), warn(Area.FOLDERS, "/srv/x", "mode", install)]
+    found = [
+        Subject(Area.SYSTEMD).fail("x.service", "gone", install),
+        Subject(Area.FOLDERS).warn("/srv/x", "mode", install),
+    ]
     text = "\n".join(doctor.lines(report("me", [found]), Paint(on=False), 80))
     assert text.count(install) == 1
     assert "2. warning /srv/x: mode\n     → as 1" in text
@@ -107,9 +110,9 @@ def test_what_others_rest_on_is_mended_first() -> None:
     told = report(
         "me",
         [
-            [warn(Area.HOST, "memory", "", ""), fail(Area.PORTS, "port", "", "")],
-            [passed(Area.STATE, "database", ""), skip(Area.STATE, "x", "")],
-            [fail(Area.DISCORD, "token", "", ""), fail(Area.HOST, "Python", "", "")],
+            [Subject(Area.HOST).warn("memory", "", ""), Subject(Area.PORTS).fail("port", "", "")],
+            [Subject(Area.STATE).passed("database", ""), Subject(Area.STATE).skip("x", "")],
+            [Subject(Area.DISCORD).fail("token", "", ""), Subject(Area.HOST).fail("Python", "", "")],
         ],
     )
     assert [one.name for one in told.to_fix] == ["Python", "token", "port", "memory"]

@@ -136,7 +136,7 @@ async def test_incidents_are_told_from_the_database(left: Config, opsbot: Opsbot
 async def test_why_is_told_from_the_database_the_process_and_the_log(left: Config, opsbot: Opsbot) -> None:
     ended = await opsbot("why")
     assert (ended.code, ended.err) == (0, f"opsbot: {SAYS}\n")
-    assert ended.out.startswith("No trouble of api is known.")
+    assert ended.out.startswith("No incident of api is known.")
     who = Actor(Origin.DISCORD, "42", "alice\x1b[2J")
     async with Store(left.state.database) as store:
         await store.write(audit.record, who, "restart", "api", now(), allowed=True, result="running")
@@ -216,8 +216,8 @@ async def test_a_daemon_that_hangs_does_not_hang_the_command_line(left: Config, 
     mute = socket.socket(socket.AF_UNIX)
     mute.bind(str(left.state.socket))
     mute.listen(0)
-    code = "import sys; from opsbot.cli import client; client.CONNECT_SECONDS = 0.5; from opsbot.cli.client import *\n"
-    code += "from dataclasses import replace\n"
+    code = "from opsbot.control import client; client.CONNECT_SECONDS = 0.5\n"
+    code += "from dataclasses import replace; from opsbot.control.client import *\n"
     code += f"c = Client(client.Path({str(left.state.socket)!r}))\n"
     code += "try: c.ask(replace(PING, seconds=0.5))\nexcept DaemonUnreachableError as e: print(e)"
     out = await asyncio.to_thread(subprocess.check_output, [sys.executable, "-c", code], timeout=20)

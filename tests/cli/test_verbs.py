@@ -443,7 +443,7 @@ async def test_incidents_are_told_with_what_hangs_below_and_exit_1_while_one_is_
 
 async def test_why_is_one_line_and_what_it_rests_on(daemon: World, opsbot: Opsbot) -> None:
     ended = await opsbot("why")
-    assert (ended.code, ended.out.startswith("No trouble of api is known.")) == (0, True)
+    assert (ended.code, ended.out.startswith("No incident of api is known.")) == (0, True)
     await daemon.store.write(
         incident_repository.open_incident, Incident(0, "api", plain(f"check web: {HOSTILE}"), now(), Evidence())
     )
@@ -600,17 +600,16 @@ async def test_following_ends_when_its_reader_is_gone_though_nothing_is_written(
 
 async def test_the_old_names_stand_for_the_new_verbs(daemon: World, tmp_path: Path) -> None:
     daemon.services.write("a line")
-    for name, verb in (("bot_status", b"SERVICE"), ("bot_health", b"connected"), ("bot_restart", b"restarted")):
-        code = f"import sys; from opsbot import cli; sys.exit(cli.{name}())"
+    code = "import sys; from opsbot import cli; sys.argv[0] = sys.argv.pop(1); sys.exit(cli.former_command())"
+    for name, verb in (("bot-status", b"SERVICE"), ("bot-health", b"connected"), ("bin/bot-restart", b"restarted")):
         process = await asyncio.create_subprocess_exec(
-            *(sys.executable, "-c", code, "-c", str(tmp_path / "config.toml")), stdout=asyncio.subprocess.PIPE
+            *(sys.executable, "-c", code, name, "-c", str(tmp_path / "config.toml")), stdout=asyncio.subprocess.PIPE
         )
         out, _ = await process.communicate()
         assert process.returncode == 0
         assert verb in out
-    code = "import sys; from opsbot import cli; sys.exit(cli.bot_logs())"
     process = await asyncio.create_subprocess_exec(
-        *(sys.executable, "-c", code, "-c", str(tmp_path / "config.toml")), stdout=asyncio.subprocess.PIPE
+        *(sys.executable, "-c", code, "bot-logs", "-c", str(tmp_path / "config.toml")), stdout=asyncio.subprocess.PIPE
     )
     assert process.stdout is not None
     async with asyncio.timeout(10):

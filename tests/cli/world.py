@@ -9,7 +9,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, cast
 
 from opsbot.config import Check, CheckKind, Config, Discord, Http, ManagerKind, Secret, Service, Source, StateConfig
-from opsbot.control.server import ControlServer, GatewayReply, start_control
+from opsbot.control.server import ControlServer, start_control
+from opsbot.control.shapes import GatewayReply
 from opsbot.core.access import Actor, Origin, Ranks
 from opsbot.core.deployment import (
     Commit,

@@ -237,7 +237,7 @@ async def test_why_is_one_line_with_discords_own_times_and_what_it_rests_on(worl
 
 async def test_why_says_so_where_nothing_is_known(world: World) -> None:
     answer = await (await world.person("viewer").run("why", service="worker")).final()
-    assert answer["content"].startswith("No trouble of worker is known.")
+    assert answer["content"].startswith("No incident of worker is known.")
 
 
 async def test_an_incident_of_the_host_can_be_acknowledged_and_nothing_else(world: World) -> None:

@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from opsbot.core.access import LEAST_RANK, Action, Rank
+from opsbot.core.access import Action, Rank
 from opsbot.core.deployment import Phase
 from opsbot.core.model import NotificationKind
 from opsbot.store import audit, outbox
@@ -60,7 +60,7 @@ def test_the_table_has_every_command() -> None:
     hidden = {Action.RELOAD, Action.NOTIFY, Action.ACK, Action.NOW}
     assert set(ALLOWED) == set(COMMANDS) == {str(action) for action in Action} - hidden
     for name, people in ALLOWED.items():
-        assert LEAST_RANK[Action(name)] is Rank[people.split()[0].upper()]
+        assert Action(name).least_rank is Rank[people.split()[0].upper()]
 
 
 async def refused(world: World, who: str, shown: str) -> bool:

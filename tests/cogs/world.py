@@ -155,11 +155,11 @@ async def open_parts(config: Config, *, supervised: bool = False) -> AsyncIterat
         prober = Prober(clock=clock, presence=presence_cache.look if presence_cache else None)
         closing.callback(prober.close)
         verifier = Verifier(prober, managers, clock)
-        deployer = Deployer(config, store, feed, managers, verifier, clock, vetoes=vetoes)
+        deployer = Deployer(config, store, feed, managers, verifier, clock, inhibitors=vetoes)
         windows = MaintenanceWindows(config.windows, config.services, store, feed, clock)
         windows.object_to(vetoes)
         watcher = ServiceMonitor(config.services, store, feed, managers, prober, deployer, clock, vetoes=vetoes)
-        poller = Poller(config, store, feed, deployer, clock, vetoes=vetoes) if supervised else None
+        poller = Poller(config, store, feed, deployer, clock, inhibitors=vetoes) if supervised else None
         growth: dict[str, Growth] = {}
         engine = Engine(
             *(config, store, feed, managers, deployer, watcher, clock),
@@ -316,10 +316,16 @@ async def nothing_due(store: Store, now: datetime) -> bool:
 async def until_nothing_due(
     store: Store, feed: ChangeNotifier, clock: Callable[[], datetime], seconds: float = 60.0
 ) -> None:
-    """What a virtual clock waits for between two steps, or it runs ahead of the real bot, whose messages are late."""
+    """What a virtual clock waits for after each step, or it runs ahead of the real bot, whose messages are late.
+
+    Time alone makes things due: a silence ends, a storm is over. Nothing is published then, and the bot would see it by
+    a timer of its own; so it is told that the time has changed.
+    """
     with feed.subscribe() as changes:
         async with asyncio.timeout(seconds):
             while not await nothing_due(store, clock()):
+                feed.publish("clock")
+                changes.take()
                 await changes.wait(LOOK)
 
 

@@ -6,9 +6,9 @@ from pathlib import Path
 import pytest
 import tomli
 
+from docs.reference import reference
 from opsbot.config import CheckKind, Config, ManagerKind
 from opsbot.config_file import check, load
-from opsbot.config_file.reference import reference
 from opsbot.config_file.schema import ROOT, Table, TableKey, header, walk
 from opsbot.core.keys import key_of
 

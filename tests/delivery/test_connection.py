@@ -132,11 +132,11 @@ async def test_a_bad_token_is_named_and_tried_again_seldom(world: World) -> None
 
 
 async def test_a_token_that_only_the_gateway_refuses_is_named_too(world: World) -> None:
-    world.standin.gateway._token = "another"
+    world.standin.gateway.token = "another"
     await world.start(wait=False)
     await world.until(lambda: world.link is Link.REFUSED)
     assert "token" in world.states[-1].problem
-    world.standin.gateway._token = world.standin.token
+    world.standin.gateway.token = world.standin.token
     await works(world)
     assert world.states[-1].problem == ""
 

@@ -10,7 +10,6 @@ import pytest
 from opsbot.deploy.shared_permissions import (
     LedAstrayError,
     keep_shared,
-    make_closed,
     make_shared,
     open_to_group,
     seal,
@@ -28,7 +27,7 @@ def mode(path: Path) -> int:
 @pytest.fixture
 def release(tmp_path: Path) -> Path:
     place = tmp_path / "release"
-    make_closed(place)
+    place.mkdir(mode=0o700)
     (place / "src" / "deep").mkdir(parents=True)
     (place / "src" / "file").write_text("x")
     (place / "run.sh").write_text("x")

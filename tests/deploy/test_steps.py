@@ -3,7 +3,6 @@
 import asyncio
 import os
 import sys
-import time
 from datetime import timedelta
 from pathlib import Path
 
@@ -46,10 +45,8 @@ async def test_endless_output_is_cut_and_does_not_stop_the_step(tmp_path: Path) 
 
 @pytest.mark.parametrize("trap", ["", "trap '' TERM; "])
 async def test_a_step_over_its_time_dies_with_all_its_children(tmp_path: Path, trap: str) -> None:
-    began = time.monotonic()
-    script = f"{trap}sleep 77 & echo $!; sleep 77"
+    script = f"{trap}sleep 7777 & echo $!; sleep 7777"
     result = await run(tmp_path, "sh", "-c", script, seconds=0.3)
-    assert time.monotonic() - began < 60
     assert not result.ok
     assert not result.lasting
     assert said(result.ending) == "not done after 300 ms; killed with all its processes"

@@ -24,7 +24,7 @@ from opsbot.config import (
     StateConfig,
 )
 from opsbot.doctor import Area, Finding, Outcome
-from opsbot.doctor.findings import bounded
+from opsbot.doctor.findings import Subject, bounded
 from opsbot.doctor.folders import commands, folders
 from opsbot.doctor.machine import fits
 from opsbot.doctor.owners import INSTALLED, NoSuchOwnerError, Owners, install_creates_folders, installing, owners
@@ -252,7 +252,7 @@ async def test_the_looks_are_bounded() -> None:
         await asyncio.sleep(60)  # it hangs
         return []
 
-    (found,) = await bounded(Area.HOST, "host", hang, 0.05)
+    (found,) = await bounded(Subject(Area.HOST), "host", hang, 0.05)
     assert (found.outcome, found.seen) == (Outcome.FAILED, "no answer in 50 ms")
 
 

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from opsbot.host import kernel, top_processes
 from opsbot.host.certificates import CertificateError, Server, expiry, not_after
-from opsbot.host.cgroup_memory import retained_memory
+from opsbot.host.cgroups import retained_memory
 from opsbot.host.clock_skew import ClockSkew
 from opsbot.host.file_systems import file_systems
 from opsbot.monitoring.leak_monitor import group_limit

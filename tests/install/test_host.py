@@ -1,7 +1,6 @@
 """`opsbot install` on a real host: what opsbot may do afterwards, and what nobody may do who should not."""
 
 import re
-import time
 
 import pytest
 
@@ -210,7 +209,6 @@ def test_opsbot_may_steer_its_units_and_no_other(host: Lab, where: str) -> None:
         "systemctl restart opsbot-step-inst.service",
         f"busctl call {BUS} /org/freedesktop/systemd1 {BUS}.Manager RestartUnit ss inst-app.service replace",
     ]
-    begun = time.monotonic()
     if where == "unit":
         answers = inside(host, "opsbot.service", asks(*questions))
     else:
@@ -218,8 +216,6 @@ def test_opsbot_may_steer_its_units_and_no_other(host: Lab, where: str) -> None:
     assert [answer.split()[0] for answer in answers] == ["yes"] * 4 + ["no"] * 10 + ["yes"], answers
     for refused in answers[4:14]:
         assert "Access denied" in refused or "Permission denied" in refused, refused
-    # "At once": polkit waits 25 s where nobody answers, and it is asked ten times here.
-    assert time.monotonic() - begun < 60
     assert host.does("systemctl", "is-active", "inst-other.service") == "active"
 
 

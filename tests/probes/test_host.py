@@ -7,9 +7,9 @@ import time
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
-from opsbot.host.cgroups import CgroupFigures, CgroupMeter
+from opsbot.host.cgroups import CgroupFigures, cgroup_figures
 from opsbot.host.figures import host_figures
-from opsbot.host.processes import ProcessMeter, ServiceMeter
+from opsbot.host.processes import ServiceMeter
 
 FAMILY = """
 import subprocess, sys, time
@@ -32,7 +32,7 @@ def test_the_host_tells_its_memory_disks_and_age(tmp_path: Path) -> None:
 
 
 def test_a_process_is_measured_with_its_children_and_is_none_when_gone() -> None:
-    meter = ProcessMeter(fresh=0)
+    meter = ServiceMeter(fresh=0)
     parent = subprocess.Popen(
         [sys.executable, "-S", "-c", FAMILY], stdout=subprocess.PIPE, start_new_session=True, text=True
     )
@@ -41,11 +41,11 @@ def test_a_process_is_measured_with_its_children_and_is_none_when_gone() -> None
         parent.stdout.readline()
         # On a busy machine a child may get little of a processor between two looks, so it is looked at until it did.
         end = time.monotonic() + 30
-        second = meter.figures(parent.pid)
+        second = meter.figures(parent.pid, (), None)
         while second is not None and not (second.cpu > 10 and second.memory > 30_000_000):
             assert time.monotonic() < end, second
             time.sleep(0.2)  # between two looks
-            second = meter.figures(parent.pid)
+            second = meter.figures(parent.pid, (), None)
         assert second is not None
         assert second.children == 1
         assert second.fds is not None
@@ -55,13 +55,13 @@ def test_a_process_is_measured_with_its_children_and_is_none_when_gone() -> None
         os.killpg(parent.pid, 9)
     # Not reaped yet: a zombie.
     os.waitid(os.P_PID, parent.pid, os.WEXITED | os.WNOWAIT)
-    assert meter.figures(parent.pid) is None
+    assert meter.figures(parent.pid, (), None) is None
     parent.communicate()
-    assert meter.figures(parent.pid) is None
+    assert meter.figures(parent.pid, (), None) is None
 
 
 def test_a_process_that_never_was_has_no_figures() -> None:
-    assert ProcessMeter().figures(2**22 + 5) is None
+    assert ServiceMeter().figures(2**22 + 5, (), None) is None
 
 
 def test_control_groups_are_measured_together_and_what_they_do_not_tell_is_none(tmp_path: Path) -> None:
@@ -70,16 +70,20 @@ def test_control_groups_are_measured_together_and_what_they_do_not_tell_is_none(
         folder.mkdir(parents=True)
         (folder / "cpu.stat").write_text(f"usage_usec {number}500000\nuser_usec 1\n")
         (folder / "memory.current").write_text(f"{number}000\n")
-    meter, groups = CgroupMeter(tmp_path), ("/system.slice/a.service", "/system.slice/b.service")
-    assert meter.figures(groups) == CgroupFigures(cpu=0.0, cpu_seconds=4.0, memory=3000, tasks=None)
+    groups = ("/system.slice/a.service", "/system.slice/b.service")
+    assert cgroup_figures(groups, tmp_path) == CgroupFigures(cpu_seconds=4.0, memory=3000, tasks=None)
+    assert cgroup_figures(("/gone.service",), tmp_path) == CgroupFigures(None, None, None)
+    meter, now = ServiceMeter(cgroups=tmp_path), datetime.now(UTC)
+    before = meter.figures(os.getpid(), groups, now)
+    assert before is not None
+    assert (before.cpu, before.cpu_seconds, before.memory, before.tasks) == (0.0, 4.0, 3000, None)
     for name in ("a.service", "b.service"):
         (tmp_path / "system.slice" / name / "pids.current").write_text("4\n")
         (tmp_path / "system.slice" / name / "cpu.stat").write_text("usage_usec 9000000\n")
-    after = meter.figures(groups)
+    after = meter.figures(os.getpid(), groups, now)
+    assert after is not None
     assert after.tasks == 8
-    assert after.cpu is not None
     assert after.cpu > 0
-    assert meter.figures(("/gone.service",)) == CgroupFigures(None, None, None, None)
 
 
 def test_a_service_without_a_control_group_is_measured_by_its_process() -> None:

@@ -78,11 +78,9 @@ class Scene:
         The clock of the herd stands still while something is due: it would run ahead of the real bot, and what that
         sends would be late.
         """
-        with self.herd.feed.subscribe() as changes:
-            for number in range(0, seconds, step):
-                await self.herd.run(step, lambda _, number=number: each(number), step)  # type: ignore[misc]
-                if changes.take():
-                    await until_nothing_due(self.herd.store, self.herd.feed, self.herd.clock)
+        for number in range(0, seconds, step):
+            await self.herd.run(step, lambda _, number=number: each(number), step)  # type: ignore[misc]
+            await until_nothing_due(self.herd.store, self.herd.feed, self.herd.clock)
         await self.told()
 
     async def run_until(self, at: int, step: int = 60) -> None:

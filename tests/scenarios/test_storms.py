@@ -45,7 +45,7 @@ async def test_five_hundred_flapping_checks_say_one_thing_each_and_seldom_edit(t
         def by_turns(second: int) -> None:
             herd.sight.failing = dict.fromkeys(herd.services, "no answer") if second // 5 % 2 else {}
 
-        await herd.run(180, by_turns)
+        await herd.run(180, by_turns, step=5)
         told = await herd.told()
         assert sorted(told) == sorted(f"incident s{number}" for number in range(FLAPPING))
         revisions = sum(one.revision for one in (await herd.store.read(incident_repository.open_incidents)).values())
@@ -60,12 +60,12 @@ async def test_five_hundred_that_flap_are_few_messages_and_people_are_answered_m
         def by_turns(second: int) -> None:
             scene.herd.sight.failing = dict.fromkeys(scene.herd.services, "no answer") if second // 5 % 2 else {}
 
-        await scene.herd.run(180, by_turns)
+        await scene.herd.run(180, by_turns, step=5)
         opened = await scene.herd.store.read(incident_repository.open_incidents)
         assert len(opened) == FLAPPING
         answer = await (await scene.standin.member("Mia").run("incidents")).final()
         assert "s499" in text_of(answer), "each is an incident of its own"
-        await scene.herd.run(30, by_turns)
+        await scene.herd.run(30, by_turns, step=5)
         await scene.told()
         alone = sum("· #i" in text_of(message) for message in scene.posted())
         together = [await scene.herd.store.read(storms.members, number) for number in await _storms(scene)]

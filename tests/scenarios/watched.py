@@ -19,6 +19,7 @@ from opsbot.standin.state import Intent
 from opsbot.store import incident_repository
 from tests.cogs.world import Json, World, open_world, text_of, until_nothing_due
 from tests.fixtures.stage import get
+from tests.fixtures.waiting import idle
 
 BOT = 100000000000000105  # the first member after the five of the world
 
@@ -44,19 +45,17 @@ class Watched:
         world = self.world
         watcher, windows, poller = world.engine.watcher, world.parts.windows, world.engine.poller
         assert windows is not None
-        with world.feed.subscribe() as changes:
-            for _ in range(0, seconds, step):
-                world.parts.shift += timedelta(seconds=step)
-                for service in await windows.tick():
-                    if poller is not None:
-                        poller.wake(service, Origin.POLL)
-                if world.engine.standings.discord_bots is not None:
-                    await world.engine.standings.discord_bots.tick()
-                await watcher.tick()
-                while watcher.background.tasks:
-                    await asyncio.wait(set(watcher.background.tasks))
-                if changes.take() and told:
-                    await until_nothing_due(world.store, world.feed, world.now)
+        for _ in range(0, seconds, step):
+            world.parts.shift += timedelta(seconds=step)
+            for service in await windows.tick():
+                if poller is not None:
+                    poller.wake(service, Origin.POLL)
+            if world.engine.standings.discord_bots is not None:
+                await world.engine.standings.discord_bots.tick()
+            await watcher.tick()
+            await idle(watcher.background)
+            if told:
+                await until_nothing_due(world.store, world.feed, world.now)
 
     async def run(self, seconds: int, step: int = 1) -> None:
         """The same, and all of it is told."""

@@ -35,9 +35,12 @@ from opsbot.services.port import (
 )
 
 SLEEPER = "import time\nprint('up', flush=True)\ntime.sleep(600)\n"
-DEAF = (
-    "import signal, time\nsignal.signal(signal.SIGTERM, signal.SIG_IGN)\nprint('deaf', flush=True)\ntime.sleep(600)\n"
-)
+DEAF = """
+import signal, time
+signal.signal(signal.SIGTERM, lambda *_: print("asked to stop", flush=True))
+print("deaf", flush=True)
+time.sleep(600)
+"""
 POLITE = """
 import signal, sys, time
 def bye(*_):
@@ -305,9 +308,8 @@ class ManagerContract(PortContract):
         world.program(DEAF)
         pid = (await world.manager.start("web")).pid
         await world.says("deaf")
-        began = time.monotonic()
         state = await world.manager.stop("web")
-        assert time.monotonic() - began > 0.5
+        assert (await world.written(LogQuery()))[-1].text == "asked to stop", "it had time to say that"
         assert state.activity is Activity.STOPPED
         assert pid is not None
         assert not lives(pid)
@@ -349,9 +351,7 @@ class ManagerContract(PortContract):
         await world.manager.start("web")
         await world.says("aaa")
         search = asyncio.create_task(world.manager.logs("web", LogQuery(grep="(a|a)*b")))
-        for _ in range(10):
-            began = time.monotonic()
-            await asyncio.sleep(0.02)  # what must not happen would have by then
-            assert time.monotonic() - began < 5
+        await world.says("aaa")
+        assert not search.done(), "another is answered while it goes on"
         with pytest.raises(ManagerError):
-            await asyncio.wait_for(search, 15)
+            await search

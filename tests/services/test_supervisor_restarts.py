@@ -18,6 +18,7 @@ from opsbot.config import ManagerKind, Service
 from opsbot.core import exits
 from opsbot.core.exits import ExitCode
 from opsbot.core.message import message
+from opsbot.messages import render
 from opsbot.services import child, run_record
 from opsbot.services.backoff import Backoff
 from opsbot.services.port import Activity, Happening, LogQuery, ManagerError, ServiceEvent
@@ -128,7 +129,9 @@ async def test_a_killed_opsbot_leaves_its_service_running_and_the_next_one_adopt
         assert (await supervisor.start("web")).pid == pid
 
 
-async def test_the_death_of_an_adopted_service_is_told_at_once_and_how(first: Killable, second: Second) -> None:
+async def test_the_death_of_an_adopted_service_is_told_at_once_and_how(
+    first: Killable, second: Second, caplog: pytest.LogCaptureFixture
+) -> None:
     pid = await first.run()
     first.kill()
     async with second() as (_, events):
@@ -137,6 +140,7 @@ async def test_the_death_of_an_adopted_service_is_told_at_once_and_how(first: Ki
         assert [event.what for event in events] == [Happening.DIED, Happening.STARTED]
         # Reaped already, it is only a kernel from 6.15 on that tells how another's child ended.
         assert events[0].state.exit in (KILLED, exits.UNKNOWN)
+        assert f"web died: {render(events[0].state.exit)}" in caplog.text
         told = tuple(int(part) for part in platform.release().split(".")[:2]) >= (6, 15)
         assert not told or events[0].state.exit == KILLED
 

@@ -6,6 +6,7 @@ import discord
 import pytest
 
 from opsbot.standin import Standin
+from tests.fixtures.waiting import until
 from tests.standin.client import Bot
 from tests.standin.conftest import Rest
 
@@ -47,6 +48,25 @@ async def test_a_delay_delays(standin: Standin, rest: Rest) -> None:
     began = time.monotonic()
     await rest("GET", "/users/@me")
     assert time.monotonic() - began >= 0.5
+
+
+async def test_idle_is_when_no_request_event_or_interaction_is_in_flight(standin: Standin, bot: Bot) -> None:
+    await standin.wait_idle()
+    standin.faults.delay(r"/messages$", 0.1)
+    sending = asyncio.create_task(bot.ops.send("late"))
+    await until(lambda: not standin.idle)
+    assert standin.messages() == []
+    await standin.wait_idle()
+    assert [m["content"] for m in standin.messages()] == ["late"]
+    await sending
+    bot.gate.clear()
+    running = asyncio.create_task(standin.member("Owner").run("slow"))
+    await until(lambda: not standin.idle)
+    with pytest.raises(TimeoutError):
+        await standin.wait_idle(0.01)
+    bot.gate.set()
+    await running
+    await standin.wait_idle()
 
 
 async def test_a_deferral_whose_answer_was_lost_ends_in_40060_though_it_counts(standin: Standin, bot: Bot) -> None:

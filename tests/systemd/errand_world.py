@@ -218,10 +218,10 @@ from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
 from opsbot.config import *
-from opsbot.services.errands import ErrandError, Ended, Slot
+from opsbot.services.run_as import ErrandError, Ended, Slot
 from opsbot.services.systemd.bus import SystemdBus, BusError, Verb
-from opsbot.services.systemd.errands import UnitErrands
-from opsbot.deploy.run_as_steps import RunAsSteps, steps_of
+from opsbot.services.systemd.run_as import UnitErrands
+from opsbot.deploy.steps import RunAsSteps, steps_of
 from opsbot.messages import render
 
 NAME = "{name}"
@@ -250,7 +250,7 @@ def words(result):
 
 async def step(errands, *command, seconds=30.0, directory=DIRECTORY, service=SERVICE, **extra):
     output = OUT / "1.log"
-    result = await RunAsSteps(errands, service).run(
+    result = await RunAsSteps(DIRECTORY, "", errands, service).run(
         command, directory=directory, extra=extra, timeout=timedelta(seconds=seconds), output=output
     )
     return words(result)

@@ -13,7 +13,7 @@ async def main(scope: str, unit: str) -> None:
     try:
         lines = await Journal(Scope(scope)).lines([unit], LogQuery(lines=100))
     except ManagerError as error:
-        answer: dict[str, object] = {"error": str(error)}
+        answer: dict[str, object] = {"error": error.message.code}
     else:
         answer = {"lines": [[line.text, line.manager, line.run] for line in lines]}
     sys.stdout.write(json.dumps(answer))

@@ -63,13 +63,13 @@ def deploying(story):
             await manager.open()
             deployer = Deployer(
                 CONFIG, store, ChangeNotifier(), managers, Verifier(prober, managers, clock), clock, margin=0,
-                errands=errands,
+                run_as=errands,
             )
             await deployer.settle()
             try:
                 return await story(deployer, errands)
             finally:
-                await asyncio.gather(*deployer._tasks._after)
+                await asyncio.gather(*deployer._after)
                 await deployer.close()
                 prober.close()
                 await manager.close()
@@ -81,7 +81,7 @@ async def deploy(deployer):
     begun = await deployer.start(DeploymentRequest(NAME, DeploymentKind.DEPLOY, Actor(Origin.CLI, "1", "ada")))
     assert isinstance(begun, Deployment), begun
     ended = await deployer.wait(begun.id)
-    await asyncio.gather(*deployer._tasks._after)
+    await asyncio.gather(*deployer._after)
     steps = [[render(step.name), step.ok, render(step.note), step.tail] for step in ended.steps]
     return {"phase": ended.phase, "note": render(ended.note), "release": ended.release_to, "steps": steps}
 """

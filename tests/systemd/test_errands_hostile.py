@@ -218,7 +218,7 @@ async def test_what_is_missing_or_forbidden_is_said_with_its_mend(world: World) 
                                 ("dynamic", ("errt-dynamic.service",)), ("own", ("errt-own.service",))):
                 service = replace(SERVICE, units=units)
                 try:
-                    told[name] = (await steps_of(service, errands)).abroad
+                    told[name] = (await steps_of(service, errands, DIRECTORY, "")).abroad
                 except ErrandError as error:
                     told[name] = describe(error)
             told["step"] = await step(errands, "true")

@@ -387,7 +387,7 @@ async def test_what_is_read_anew_while_it_changes_is_not_older_than_what_was_hea
 
     async def read() -> None:
         while True:
-            await world.manager._read_anew()
+            await world.manager._read_all()
             await asyncio.sleep(0)
 
     async with asyncio.TaskGroup() as readers:

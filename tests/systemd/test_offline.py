@@ -92,7 +92,7 @@ units = ["{UNITS[0]}", "{UNITS[1]}"]
             await asyncio.sleep(0.1)  # between two looks
     assert {"begun 1", "begun 2"} <= {line.text for line in lines}
     why = await asyncio.to_thread(known.why, "web")
-    assert why.line.startswith("No trouble of web is known.")
+    assert why.line.startswith("No incident of web is known.")
 
 
 async def test_a_unit_that_is_not_there_is_said_so(tmp_path: Path) -> None:

@@ -11,7 +11,7 @@ import pytest
 
 from opsbot.core.deployment import Deployment, Phase
 from opsbot.deploy.deployment_run import DeployFailure
-from opsbot.deploy.rolling_restart import restart_in_turn
+from opsbot.deploy.target import restart_in_turn
 from opsbot.store import ledger
 from tests.fixtures.said import said
 from tests.fixtures.sample import SERVER

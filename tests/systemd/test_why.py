@@ -1,6 +1,6 @@
 """/why on a real systemd: what it writes into the journal of a unit's end is the reason that is told.
 
-The OOM killer is not here: the laboratory's control groups do not tell systemd of it (tests/core/test_account.py).
+The OOM killer is not here: the laboratory's control groups do not tell systemd of it (tests/core/test_root_cause.py).
 """
 
 import asyncio
@@ -17,7 +17,7 @@ from opsbot.config import ManagerKind, Service
 from opsbot.core.message import plain
 from opsbot.core.model import Evidence, Incident
 from opsbot.core.root_cause import RootCause, find_root_cause
-from opsbot.messages.accounts import account_line
+from opsbot.messages.root_cause_line import root_cause_line
 from opsbot.monitoring.root_cause import facts
 from opsbot.services.port import Activity
 from opsbot.services.systemd.manager import Systemd
@@ -86,7 +86,7 @@ async def test_the_reason_is_what_systemd_said(name: str, service: str, reason: 
         await asyncio.sleep(0.3)  # systemd has queued it
         await ended(manager)
         found = await why(manager)
-        assert f"web went down: it died; {reason}" in account_line(found), [event.text for event in found.events]
+        assert f"web went down: it died; {reason}" in root_cause_line(found), [event.text for event in found.events]
 
 
 async def test_a_stop_by_a_person_is_told_with_its_time() -> None:
@@ -97,6 +97,6 @@ async def test_a_stop_by_a_person_is_told_with_its_time() -> None:
         await systemctl("stop", of)
         await ended(manager)
         found = await why(manager, trouble=False)
-        assert account_line(found).startswith("web was stopped by hand at ")
+        assert root_cause_line(found).startswith("web was stopped by hand at ")
         (event,) = found.events
         assert before <= event.at <= datetime.now(UTC)

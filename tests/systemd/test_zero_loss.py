@@ -12,7 +12,7 @@ from pathlib import Path
 from opsbot.config import Check, CheckKind, ManagerKind, Service, Source
 from opsbot.core.deployment import Phase
 from opsbot.core.health import CheckPolicy
-from opsbot.deploy.rolling_restart import restart_in_turn
+from opsbot.deploy.target import restart_in_turn
 from opsbot.deploy.verify import Verifier
 from opsbot.probes import Prober
 from opsbot.services.systemd.manager import Systemd

@@ -18,8 +18,9 @@ KILLED, EXIT_1 = exits.by_signal(signal.SIGKILL), exits.of_status(1 << 8)
 API = service("api", checks=(HTTP, PROCESS), recovery=RecoveryPolicy())
 
 
-def running(herd: Herd, run: str) -> ServiceState:
-    return ServiceState(Activity.RUNNING, pid=int(run), run=run, started_at=herd.clock())
+def running(herd: Herd, run: str, restarts: int = 1) -> ServiceState:
+    """restarts: so often its manager started it by itself."""
+    return ServiceState(Activity.RUNNING, pid=int(run), run=run, started_at=herd.clock(), restarts=restarts)
 
 
 def dead(run: str, end: Message, activity: Activity = Activity.RETRYING) -> ServiceState:
@@ -84,7 +85,8 @@ async def test_one_crash_and_eleven_restarts_by_somebody_are_no_crash_loop(tmp_p
         herd.shepherd.happens("api", Happening.DIED, dead("1", KILLED))
         await herd.settle()
         for number in range(12):
-            herd.shepherd.happens("api", Happening.STARTED, running(herd, str(2 + number)))
+            restarts = int(number == 0)
+            herd.shepherd.happens("api", Happening.STARTED, running(herd, str(2 + number), restarts))
             await herd.settle()
         known = (await herd.incident("api")).recovery
         assert (known.crashes, known.started_by_manager, known.escalated) == (1, 1, False)

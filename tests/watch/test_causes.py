@@ -12,7 +12,7 @@ from opsbot.core.health import CheckPolicy
 from opsbot.core.message import message, plain
 from opsbot.core.recovery import RecoveryPolicy
 from opsbot.core.root_cause import find_root_cause
-from opsbot.messages.accounts import account_line
+from opsbot.messages.root_cause_line import root_cause_line
 from opsbot.monitoring import root_cause
 from opsbot.services.port import Activity, Happening, ServiceState
 from opsbot.store import incident_repository
@@ -149,7 +149,7 @@ async def test_what_stays_down_after_its_root_is_well_gets_its_own_after_a_grace
         assert "(still, after postgres has recovered)" in said(incident.cause)
         assert herd.seconds(incident.opened_at, began) < 6
         facts = await root_cause.facts(herd.store, herd.shepherd, "api", herd.clock(), str)
-        assert " at first because of postgres, which recovered " in account_line(find_root_cause(facts))
+        assert " at first because of postgres, which recovered " in root_cause_line(find_root_cause(facts))
 
 
 async def test_children_are_not_restarted_while_their_root_fails_and_are_afterwards(tmp_path: Path) -> None:

@@ -174,7 +174,9 @@ async def dies_and_is_started(herd: Herd, times: int, every: int) -> None:
     for number in range(times):
         herd.shepherd.happens("api", Happening.DIED, ServiceState(Activity.RETRYING, exit=ABORTED))
         await herd.settle()
-        running = ServiceState(Activity.RUNNING, pid=number, run=str(number), started_at=herd.clock())
+        running = ServiceState(
+            Activity.RUNNING, pid=number, run=str(number), started_at=herd.clock(), restarts=number + 1
+        )
         herd.shepherd.happens("api", Happening.STARTED, running)
         await herd.run(every)
 

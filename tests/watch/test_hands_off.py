@@ -1,6 +1,5 @@
 """What was just started is given its time, whoever started it."""
 
-import asyncio
 from pathlib import Path
 
 import pytest
@@ -13,6 +12,7 @@ from opsbot.core.model import Live, NotificationKind
 from opsbot.services.port import Activity, Happening, ServiceState
 from opsbot.store import incident_repository, ledger
 from tests.fixtures.said import done
+from tests.fixtures.waiting import until
 from tests.watch.bot_stage import open_stage as open_bot_stage
 from tests.watch.test_watch import Stage, stage
 
@@ -63,11 +63,9 @@ async def test_what_is_seen_well_while_recovery_asks_whether_it_may_act_is_not_r
             if len(asked) < 5:
                 return plain("not yet")
             stage.eyes.failing.clear()
-            for _ in range(100):  # the check may be looking just now
-                await stage.watcher.look([service])
-                if stage.watcher.healths(service)["http"].streak > 0:
-                    break
-                await asyncio.sleep(0.01)  # between two looks
+            stage.clock.pass_by(5)
+            stage.watcher.background.run(stage.watcher.look([service]), f"look:{service}")
+            await until(lambda: stage.watcher.healths(service)["http"].streak > 0)
             return None
 
         stage.vetoes.restarts.append(takes_a_moment)

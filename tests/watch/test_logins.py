@@ -128,6 +128,7 @@ async def test_systemd_burning_the_budget_is_said_once_for_each_threshold(stage:
     warnings = [notice for notice in words if "again and again" in render(notice.said)]
     assert [notice.body["level"] for notice in warnings] == ["warning", "error"]
     assert "RestartSec=" in render(warnings[0].said)
+    assert "of them by the service manager itself; Discord allows" in render(warnings[0].said)
     # It is never stopped for that.
     assert stage.manager.now_state.activity is Activity.RUNNING
 

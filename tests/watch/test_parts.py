@@ -50,7 +50,7 @@ class Pair(Puppet):
         assert service == self.service
         return ONE, OTHER
 
-    async def state(self, service: str, *, anew: bool = False) -> ServiceState:
+    async def state(self, service: str, *, refresh: bool = False) -> ServiceState:
         assert service == self.service
         return together(list(self.units.items()))
 

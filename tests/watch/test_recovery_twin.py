@@ -1,20 +1,23 @@
 """A restarted opsbot decides like one that was never restarted.
 
-Random sequences of events are played to two watchers, each over a world and a real store of its own. One goes on all
-the while; the other is closed and opened again from its store after every event. After each event both must know the
-same of what was tried, and decide the same next. `OPSBOT_TWIN_SEQUENCES` sets how many sequences are played.
+Random sequences of events are played to two watchers, each over a separate world and a real store. One runs all the
+while; the other is closed and opened again from its store after every event. After each event both must know the same
+of what was tried, have recorded the same, and decide the same next: whatever their stores' speed, which differs at each
+call. `OPSBOT_TWIN_SEQUENCES` sets how many sequences are played.
 """
 
 import asyncio
 import os
+import random
 import shutil
 import signal
+import sqlite3
 import tempfile
 from collections.abc import Awaitable, Callable, Iterator
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from pathlib import Path
-from typing import TYPE_CHECKING, cast
+from typing import TYPE_CHECKING, Concatenate, ParamSpec, TypeVar, cast
 
 import pytest
 from hypothesis import HealthCheck, given, settings
@@ -55,6 +58,38 @@ SERVICE = Service(
 )
 
 
+P = ParamSpec("P")
+T = TypeVar("T")
+
+
+class UnevenStore(Store):
+    """A store whose calls take different times, by a seed: more or fewer turns of the event loop."""
+
+    def __init__(self, path: Path, seed: str) -> None:
+        super().__init__(path)
+        self._random = random.Random(seed)  # noqa: S311 - no secret
+
+    async def _pause(self) -> None:
+        for _ in range(self._random.randrange(4)):
+            await asyncio.sleep(0)
+
+    async def read(
+        self, query: Callable[Concatenate[sqlite3.Connection, P], T], /, *args: P.args, **kwargs: P.kwargs
+    ) -> T:
+        await self._pause()
+        found = await super().read(query, *args, **kwargs)
+        await self._pause()
+        return found
+
+    async def write(
+        self, work: Callable[Concatenate[sqlite3.Connection, P], T], /, *args: P.args, **kwargs: P.kwargs
+    ) -> T:
+        await self._pause()
+        found = await super().write(work, *args, **kwargs)
+        await self._pause()
+        return found
+
+
 class Machine(Puppet):
     """A service manager that forgets its listeners when opsbot ends."""
 
@@ -67,10 +102,10 @@ class Machine(Puppet):
     def becomes(self, what: Happening, state: ServiceState) -> None:
         self.happens(what, state)
 
-    def runs_again(self) -> ServiceState:
-        """A new run, which it has not told of yet."""
+    def runs_again(self, *, by_itself: bool = False) -> ServiceState:
+        """A new run, which it has not told of yet. by_itself: nobody asked for it."""
         self.runs += 1
-        self.now_state = self._running()
+        self.now_state = replace(self._running(), restarts=int(by_itself))
         return self.now_state
 
 
@@ -127,7 +162,7 @@ class World:
         self.checks = Checks(self.clock, self.machine)
         self.yard = Yard(self.clock)
         self.vetoes = Inhibitors(restarts=[self._outage], ladder_ends=[self._outage], spent=[self._budget])
-        self.store = Store(self.folder / "s.db")
+        self.store = UnevenStore(self.folder / "s.db", self.folder.name)
         await self.store.open()
         for number, name in enumerate(("r1", "r2")):
             at = self.clock() - timedelta(days=2 - number)
@@ -240,7 +275,7 @@ async def dies(world: World) -> None:
 
 async def manager_restarts(world: World) -> None:
     if world.machine.now_state.activity is Activity.RETRYING:
-        world.machine.becomes(Happening.STARTED, world.machine.runs_again())
+        world.machine.becomes(Happening.STARTED, world.machine.runs_again(by_itself=True))
 
 
 async def crashes(world: World) -> None:
@@ -468,3 +503,23 @@ async def test_what_was_tried_is_counted_in_the_reason_of_an_escalation(folder: 
     seen = await _played(folder, "breaks", "12 s pass", "40 s pass", "rollback_ends", "40 s pass", "40 s pass")
     whys = [each.params["why"] for each in _events(seen) if each.kind == IncidentEventKind.ESCALATED]
     assert whys == [message(EscalationReason.NOT_HELPED, restarts=2, rollbacks=1, by_manager=0)]
+
+
+async def test_what_is_recorded_does_not_depend_on_how_fast_the_store_is(folder: Path) -> None:
+    """Recovery restarts it while its check recovers; escalates while its check fails; is called while it dies."""
+    await _compare(
+        folder / "restart",
+        ["breaks", "breaks", "started_outside", "dies_for_good", "refuses", "dies", "deploy_goes_live"],
+    )
+    await _compare(
+        folder / "escalation",
+        ["crashes", "budget_is_spent", "crashes", "40 s pass", "person_resumes", "breaks", "dies_for_good"],
+    )
+    await _compare(folder / "recovery", ["budget_is_spent", "crashes", "dies_for_good", "deploy_goes_live"])
+
+
+async def test_failures_before_a_stop_do_not_count_after_the_next_start(folder: Path) -> None:
+    seen = await _played(folder, "breaks", "1 s pass", "1 s pass", "stopped_outside", "started_outside", "12 s pass")
+    stopped = next(each for each in seen.history if each.closed_at is not None)
+    assert stopped.closed_at is not None
+    assert seen.history[0].opened_at > stopped.closed_at

@@ -200,7 +200,7 @@ async def test_a_death_the_manager_mends_is_told_as_over(stage: Stage) -> None:
     await stage.run(10)
     stage.manager.happens(Happening.DIED, ServiceState(Activity.RETRYING, exit=message(ExitCode.STATUS, status=1)))
     await stage.settle()
-    state = ServiceState(Activity.RUNNING, pid=5, run="run-9", started_at=stage.clock())
+    state = ServiceState(Activity.RUNNING, pid=5, run="run-9", started_at=stage.clock(), restarts=1)
     stage.manager.happens(Happening.STARTED, state)
     await stage.run(5)
     assert await stage.kinds() == [NotificationKind.INCIDENT, NotificationKind.RECOVERED]
@@ -209,7 +209,7 @@ async def test_a_death_the_manager_mends_is_told_as_over(stage: Stage) -> None:
 async def test_a_start_right_after_a_death_is_part_of_its_story(stage: Stage) -> None:
     await stage.run(10)
     stage.manager.happens(Happening.DIED, ServiceState(Activity.RETRYING, exit=exits.by_signal(signal.SIGKILL)))
-    state = ServiceState(Activity.RUNNING, pid=5, run="run-9", started_at=stage.clock())
+    state = ServiceState(Activity.RUNNING, pid=5, run="run-9", started_at=stage.clock(), restarts=1)
     stage.manager.happens(Happening.STARTED, state)
     await stage.settle()
     incident = (await stage.store.read(incident_repository.open_incidents))["api"]
@@ -353,7 +353,7 @@ async def test_a_finished_rollback_lets_the_checks_speak_anew(stage: Stage) -> N
     await stage.run(10)
     assert (await stage.kinds())[-1] is NotificationKind.RECOVERED
     (incident,) = await stage.store.read(incident_repository.incidents)
-    assert "rollback 9 ended: live" in said(incident.resolution)
+    assert "rollback 9 ended: succeeded" in said(incident.resolution)
 
 
 async def test_checks_of_a_service_in_trouble_are_run_every_second(stage: Stage) -> None:

@@ -14,12 +14,20 @@ import aiohttp
 import pytest
 
 from opsbot.config import Http, Secret, Service
-from opsbot.core.health import Verdict
-from opsbot.core.model import AuditEntry
+from opsbot.core.gauge import Gauge
+from opsbot.core.health import CheckHealth, ProbeResult, Verdict
+from opsbot.core.message import plain
+from opsbot.core.model import AuditEntry, Evidence, Incident, Live
 from opsbot.core.status import Activity, StatusFacts, UnitStatus, derive_status
+from opsbot.core.threshold import Threshold
+from opsbot.core.trend import Forecast
+from opsbot.engine.status import ServiceStatus
+from opsbot.host.processes import ProcessFigures
+from opsbot.services.port import ServiceState
 from opsbot.store import Store, audit
-from opsbot.web.facts import CheckFigures, Figures, HostGauge, ServiceFigures
+from opsbot.web.facts import Sample
 from opsbot.web.hooks import BODY_MOST, WRONG_MOST, Hooks
+from opsbot.web.live import gauge_samples, service_samples
 from opsbot.web.server import start_web
 from tests.fixtures.sample import make_service
 
@@ -33,7 +41,8 @@ class Facts:
 
     loops: list[str] = field(default_factory=list)
     lacking: list[str] = field(default_factory=list)
-    shown: Figures = field(default_factory=lambda: Figures("1.2.3", NOON))
+    services: dict[str, str] = field(default_factory=dict)
+    shown: list[Sample] = field(default_factory=lambda: [("up", (), 1.0)])
 
     def stuck(self) -> Sequence[str]:
         return self.loops
@@ -42,9 +51,9 @@ class Facts:
         return self.lacking
 
     async def states(self) -> Mapping[str, str]:
-        return {one.service: str(one.health.state) for one in self.shown.services}
+        return self.services
 
-    async def figures(self) -> Figures:
+    async def samples(self) -> Sequence[Sample]:
         return self.shown
 
 
@@ -118,7 +127,7 @@ async def test_healthz_is_well_while_no_loop_is_overdue(endpoint: Endpoint) -> N
 
 
 async def test_readyz_says_what_is_missing(endpoint: Endpoint) -> None:
-    endpoint.facts.shown = Figures("1.2.3", NOON, (ServiceFigures("web", derive_status(StatusFacts(NOON))),))
+    endpoint.facts.services["web"] = "unknown"
     status, text = await endpoint.get("/readyz")
     assert (status, json.loads(text)) == (200, {"status": "ready", "reasons": [], "services": {"web": "unknown"}})
     endpoint.facts.lacking.append("not connected to Discord")
@@ -213,33 +222,29 @@ async def test_turned_off_it_listens_nowhere_and_a_port_in_use_is_an_error(tmp_p
 
 
 async def test_metrics_show_every_figure_in_prometheus_format(endpoint: Endpoint) -> None:
-    service = ServiceFigures(
+    bad = ProbeResult(False, plain("answered 500"), NOON, 0.25)
+    service = ServiceStatus(
         "web",
+        ServiceState(Activity.RUNNING),
         derive_status(StatusFacts(NOON, (UnitStatus("", Activity.RUNNING),))),
-        running=True,
-        checks=(CheckFigures("health", Verdict.DOWN, 0.25),),
-        memory=1000,
-        cpu=2.5,
-        deployed_at=NOON,
-        incident=True,
+        (("health", CheckHealth(Verdict.DOWN, NOON, -3, NOON, bad)),),
+        ProcessFigures(1.0, 1000, None, None, NOON, 0, 2.5),
+        live=Live("web", "r1", NOON, 1),
+        incident=Incident(1, "web", plain("answered 500"), NOON, Evidence()),
     )
-    endpoint.facts.shown = Figures(
-        "1.2.3",
-        NOON,
-        (service, ServiceFigures("new", derive_status(StatusFacts(NOON, manager_error="no bus")))),
-        {("web", "live"): 3},
-        {"web": 2},
-        {"web": 4},
-        {"watch": 1},
-        {"cogs.delivery.delivery_loop": 2},
-        outbox_waiting=5,
-        outbox_oldest=60.0,
-        gateway_connected=True,
-        gateway_latency=0.04,
-        host=(HostGauge("disk:/", 91.5, 90.0, 3600.0), HostGauge("memory", 40.0, 5.0)),
-        certificates={"a.example": NOON},
-        growth={"web": 3072.0},
+    unknown = ServiceStatus(
+        "new", ServiceState(Activity.STOPPED), derive_status(StatusFacts(NOON, manager_error="no bus")), ()
     )
+    endpoint.facts.shown += [
+        ("build_info", ("1.2.3",), 1),
+        *service_samples(service),
+        *service_samples(unknown),
+        *gauge_samples(Gauge("host:disk:/", 91.5, Threshold(90.0, 85.0), "", "", "", Forecast(3600.0, 1800.0, 7200.0))),
+        ("deployments_total", ("web", "live"), 3),
+        ("recoveries_total", ("web",), 2),
+        ("gateway_latency_seconds", (), None),
+        ("certificate_expiry_timestamp_seconds", ("a.example",), NOON.timestamp()),
+    ]
     status, text = await endpoint.get("/metrics")
     assert status == 200
     lines = text.splitlines()
@@ -260,22 +265,16 @@ async def test_metrics_show_every_figure_in_prometheus_format(endpoint: Endpoint
         'opsbot_incidents_open{service="web"} 1.0',
         'opsbot_deployments_total{outcome="live",service="web"} 3.0',
         'opsbot_recoveries_total{service="web"} 2.0',
-        'opsbot_poll_failures_total{service="web"} 4.0',
-        'opsbot_loop_failures_total{loop="watch"} 1.0',
-        'opsbot_faults_total{module="cogs.delivery.delivery_loop"} 2.0',
-        "opsbot_outbox_waiting 5.0",
-        "opsbot_outbox_oldest_seconds 60.0",
-        "opsbot_gateway_connected 1.0",
-        "opsbot_gateway_latency_seconds 0.04",
         'opsbot_host_figure{what="disk:/"} 91.5',
-        'opsbot_host_threshold{what="memory"} 5.0',
+        'opsbot_host_threshold{what="disk:/"} 90.0',
         'opsbot_host_used_up_seconds{what="disk:/"} 3600.0',
         'opsbot_certificate_expiry_timestamp_seconds{server="a.example"} 1.7723664e+09',
-        'opsbot_service_memory_growth_bytes_per_second{service="web"} 3072.0',
     ):
         assert line in lines, text
     assert any(line.startswith("process_resident_memory_bytes ") for line in lines)
     assert 'opsbot_service_resident_memory_bytes{service="new"}' not in text
+    assert not any(line.startswith("opsbot_gateway_latency_seconds ") for line in lines)
+    assert "# HELP opsbot_gateway_latency_seconds " in text
 
 
 async def test_metrics_asked_many_times_at_once_are_each_whole(endpoint: Endpoint) -> None:

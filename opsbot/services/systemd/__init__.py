@@ -1,1 +1,1 @@
-"""systemd as a ServiceManager, over D-Bus (org.freedesktop.systemd1(5)): no root, no sudo, no `systemctl`."""
+"""systemd as a ServiceManager, over D-Bus (org.freedesktop.systemd1(5))."""

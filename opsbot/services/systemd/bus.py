@@ -1,4 +1,4 @@
-"""A connection to systemd over D-Bus that reconnects by itself and tells its listeners.
+"""A connection to systemd over D-Bus that reconnects by itself.
 
 systemd sends signals to those who called `Subscribe`, on each connection. The end of a job is known by `JobRemoved`,
 which may come before the answer that names the job; so the last ones are remembered.
@@ -13,6 +13,7 @@ from contextlib import suppress
 from dataclasses import dataclass
 from datetime import timedelta
 from enum import StrEnum
+from itertools import count
 from typing import Any
 
 from dbus_fast import DBusFastError, Message, MessageType
@@ -24,6 +25,7 @@ from opsbot.core.manager_codes import ManagerCode
 from opsbot.core.message import Message as Text
 from opsbot.core.message import MessageError
 from opsbot.core.message import message as text
+from opsbot.services.listeners import Listeners
 from opsbot.services.port import ManagerError
 from opsbot.services.systemd.names import MANAGER, NO_JOB, PROPERTIES, ROOT, SYSTEMD, UNIT, unit_path
 
@@ -49,16 +51,14 @@ _NO_REPLY = {"org.freedesktop.DBus.Error.NoReply", "org.freedesktop.DBus.Error.T
 
 
 class BusError(ManagerError):
-    """A call failed. name: D-Bus's name of the error; "" where the connection was lost or nothing answered."""
+    """A call failed. name: the D-Bus error; "" if there was no answer."""
 
     def __init__(self, message: Text, *, name: str = "", retry: bool = False) -> None:
-        """Keep the message, the name, and whether to retry."""
         super().__init__(message, retry=retry)
         self.name = name
 
     @property
     def denied(self) -> bool:
-        """Whether the caller lacks the rights."""
         return self.name in _DENIED
 
 
@@ -99,7 +99,7 @@ class Signal:
 
 
 def address(scope: Scope) -> str:
-    """The address of the system bus, or of the bus of the user this process runs as (dbus-daemon(1))."""
+    """The address of the system bus, or of the bus of opsbot's user (dbus-daemon(1))."""
     if scope is Scope.SYSTEM:
         return os.environ.get("DBUS_SYSTEM_BUS_ADDRESS", "unix:path=/run/dbus/system_bus_socket")
     runtime = os.environ.get("XDG_RUNTIME_DIR", f"/run/user/{os.getuid()}")
@@ -110,14 +110,13 @@ class SystemdBus:
     """opsbot's connection. It reconnects by itself between `open` and `close`."""
 
     def __init__(self, scope: Scope = Scope.SYSTEM, at: str | None = None) -> None:
-        """at: the address of the bus; by default that of the scope."""
         self.scope = scope
         self._address = at or address(scope)
         self._bus: MessageBus | None = None
         self._gone: asyncio.Future[None] | None = None
         self._keeping: asyncio.Task[None] | None = None
         self._watched: set[str] = set()
-        self._listeners: list[Callable[[Signal], None]] = []
+        self._listeners = Listeners[Signal]()
         self._backs: list[Callable[[], Awaitable[None]]] = []
         self._up = asyncio.Event()
         self._waiting: dict[str, list[asyncio.Future[JobResult]]] = {}
@@ -127,7 +126,6 @@ class SystemdBus:
 
     @property
     def connected(self) -> bool:
-        """Whether calls are possible now."""
         return self._up.is_set()
 
     def watch(self, units: Iterable[str]) -> None:
@@ -138,51 +136,55 @@ class SystemdBus:
         self._watched.update(units)
 
     def listen(self, listener: Callable[[Signal], None]) -> None:
-        """Call `listener` on the event loop with each signal from now on. It must not block.
+        """Call `listener` on the event loop with each signal. It must not block.
 
         Signals: `JobRemoved` and `Reloading`, and `PropertiesChanged` of the units of `watch`.
         """
-        self._listeners.append(listener)
+        self._listeners.add(listener)
 
     def on_back(self, callback: Callable[[], Awaitable[None]]) -> None:
-        """Await `callback` after each reconnection: signals were missed, so state has to be read again."""
+        """Await it after each reconnection, to read state again: signals were missed."""
         self._backs.append(callback)
 
     async def open(self, patience: timedelta = timedelta(0)) -> None:
-        """Connect and subscribe. patience: how long to wait for a bus that does not exist yet.
+        """Connect and subscribe; raise BusError if systemd is not reachable.
 
-        Raises:
-            BusError: there is no bus, or systemd is not on it.
+        patience: how long to wait for a bus that does not exist yet.
         """
         loop = asyncio.get_running_loop()
         until = loop.time() + patience.total_seconds()
-        for number in range(1 << 30):
-            try:
-                async with asyncio.timeout(CONNECT.total_seconds()):
-                    await self._connect()
+        for number in count():
+            error = await self._try_to_connect()
+            if error is None:
                 break
-            except (OSError, EOFError, TimeoutError, DBusFastError, BusError) as error:
-                await self._drop()
-                remedy = ManagerCode.START_DBUS if self.scope is Scope.SYSTEM else ManagerCode.ENABLE_LINGER
-                why = text(
-                    ManagerCode.BUS_UNREACHABLE,
-                    scope=self.scope,
-                    reason=_reason(error),
-                    remedy=text(remedy, address=self._address),
-                )
-                if loop.time() >= until:
-                    raise BusError(why, retry=True) from error
-                log.log(logging.DEBUG if number else logging.WARNING, "%s. Waiting for it", why)
-            await asyncio.sleep(BACK_OFF[min(number, len(BACK_OFF) - 1)])
+            remedy = ManagerCode.START_DBUS if self.scope is Scope.SYSTEM else ManagerCode.ENABLE_LINGER
+            why = text(
+                ManagerCode.BUS_UNREACHABLE,
+                scope=self.scope,
+                reason=_reason(error),
+                remedy=text(remedy, address=self._address),
+            )
+            if loop.time() >= until:
+                raise BusError(why, retry=True) from error
+            log.log(logging.DEBUG if number else logging.WARNING, "%s. Waiting for it", why)
+            await _back_off(number)
         self._keeping = asyncio.create_task(self._keep(), name="systemd bus")
 
     async def close(self) -> None:
-        """End the connection."""
         if self._keeping is not None:
             self._keeping.cancel()
             await asyncio.gather(self._keeping, return_exceptions=True)
             self._keeping = None
         await self._drop()
+
+    async def _try_to_connect(self) -> Exception | None:
+        try:
+            async with asyncio.timeout(CONNECT.total_seconds()):
+                await self._connect()
+        except (OSError, EOFError, TimeoutError, DBusFastError, BusError) as error:
+            await self._drop()
+            return error
+        return None
 
     async def _connect(self) -> None:
         bus = await MessageBus(bus_address=self._address).connect()
@@ -218,16 +220,12 @@ class SystemdBus:
                     log.exception("reading the state after a reconnection failed")
 
     async def _again(self) -> None:
-        for number in range(1 << 30):
-            await asyncio.sleep(BACK_OFF[min(number, len(BACK_OFF) - 1)])
-            try:
-                async with asyncio.timeout(CONNECT.total_seconds()):
-                    await self._connect()
-            except (OSError, EOFError, TimeoutError, DBusFastError, BusError) as error:
-                log.debug("%s: %s", self._whose(), _reason(error))
-                await self._drop()
-            else:
+        for number in count():
+            await _back_off(number)
+            error = await self._try_to_connect()
+            if error is None:
                 return
+            log.debug("%s: %s", self._whose(), _reason(error))
 
     async def _drop(self) -> None:
         self._up.clear()
@@ -257,12 +255,7 @@ class SystemdBus:
         )
         if signal.interface == MANAGER and signal.member == "JobRemoved":
             self._job_removed(signal.body[1], signal.body[3])
-        for listener in self._listeners:
-            try:
-                listener(signal)
-            except Exception:
-                # A listener's fault must not reach dbus-fast.
-                log.exception("a listener failed on %s", signal.member)
+        self._listeners.notify(signal)
 
     def _job_removed(self, path: str, result: str) -> None:
         known = JobResult(result) if result in set(JobResult) else JobResult.FAILED
@@ -286,10 +279,10 @@ class SystemdBus:
         destination: str = SYSTEMD,
         within: timedelta = CALL,
     ) -> list[Any]:
-        """Call a method, by default of systemd's manager, and return its answer with variants unpacked.
+        """Call a method, by default of systemd's manager; variants are unpacked.
 
         Raises:
-            BusError: it was refused, it failed, or there is no connection.
+            BusError: it was refused, it failed, or there is no connection. So do the methods below.
         """
         bus = self._bus
         if bus is None or not self.connected:
@@ -320,21 +313,12 @@ class SystemdBus:
         return found
 
     async def properties(self, unit: str, interface: str = UNIT) -> dict[str, Any]:
-        """All properties of a unit; systemd loads it for that.
-
-        Raises:
-            BusError: as `call`.
-        """
+        """All properties of a unit; systemd loads it for that."""
         answer = await self.call("GetAll", "s", [interface], interface=PROPERTIES, path=unit_path(unit))
         found: dict[str, Any] = answer[0]
         return found
 
     async def get(self, unit: str, name: str, interface: str = UNIT) -> Any:
-        """One property of a unit.
-
-        Raises:
-            BusError: as `call`.
-        """
         answer = await self.call("Get", "ss", [interface, name], interface=PROPERTIES, path=unit_path(unit))
         return answer[0]
 
@@ -343,10 +327,8 @@ class SystemdBus:
     async def job(self, verb: Verb, unit: str, *, within: timedelta) -> JobResult:
         """Start, stop or restart a unit, and wait for the end of the job.
 
-        `done` means that the unit is ready only with Type=notify (and with exec, that the program was reached).
-
-        Raises:
-            BusError: it was refused, there is no connection, or the job takes longer than `within` (it continues).
+        `done` means that the unit is ready only with Type=notify (and with exec, that the program was reached). Raises
+        BusError also if the job takes longer than `within`; it continues.
         """
         began = asyncio.get_running_loop().time()
         try:
@@ -393,12 +375,12 @@ class SystemdBus:
             await asyncio.sleep(0.2)
 
     async def reset_failed(self, unit: str) -> None:
-        """Reset its failure and its start counter, so that opsbot's starts do not count towards its start limit.
-
-        Raises:
-            BusError: as `call`.
-        """
+        """Reset its failure and start counter, so that starts do not reach its limit."""
         await self.call("ResetFailedUnit", "s", [unit])
+
+
+async def _back_off(attempt: int) -> None:
+    await asyncio.sleep(BACK_OFF[min(attempt, len(BACK_OFF) - 1)])
 
 
 async def _end_of(bus: MessageBus) -> None:

@@ -1,23 +1,18 @@
-"""Lists all failed units of systemd (`ListUnitsFiltered`, org.freedesktop.systemd1(5))."""
+"""Lists all failed units (`ListUnitsFiltered`, org.freedesktop.systemd1(5))."""
 
 from opsbot.config import Scope
 from opsbot.services.systemd.bus import SystemdBus
 
 
 class FailedUnits:
-    """Asks systemd over a connection of its own, opened at the first call."""
+    """Asks systemd over a separate connection, opened at the first call."""
 
-    def __init__(self, scope: Scope, at: str | None = None) -> None:
-        """at: the address of the bus, if not the default one."""
-        self._bus = SystemdBus(scope, at)
+    def __init__(self, scope: Scope) -> None:
+        self._bus = SystemdBus(scope)
         self._opened = False
 
     async def __call__(self) -> list[str]:
-        """The names of the failed units, sorted.
-
-        Raises:
-            ManagerError: systemd does not answer.
-        """
+        """The names of the failed units, sorted."""
         if not self._opened:
             await self._bus.open()
             self._opened = True
@@ -25,5 +20,4 @@ class FailedUnits:
         return sorted(str(row[0]) for row in answer[0])
 
     async def close(self) -> None:
-        """Close the connection."""
         await self._bus.close()

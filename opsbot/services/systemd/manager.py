@@ -6,19 +6,21 @@ stopped. State is kept from signals, and read again after each reconnection, eac
 
 import asyncio
 import logging
-from collections.abc import AsyncIterator, Callable, Coroutine, Mapping, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
+from functools import partial
 from pathlib import Path
-from typing import Any, TypeVar
 
 from opsbot.config import Scope, Service
 from opsbot.core import exits
 from opsbot.core.exits import ExitCode
 from opsbot.core.manager_codes import ManagerCode
 from opsbot.core.message import Message, message
+from opsbot.messages import render
 from opsbot.runtime.tasks import BackgroundTasks
 from opsbot.services.journal import Journal
+from opsbot.services.listeners import Listeners
 from opsbot.services.port import Activity, Happening, LogLine, LogQuery, ManagerError, ServiceEvent, ServiceState
 from opsbot.services.processes import boot_id
 from opsbot.services.systemd import memory
@@ -31,7 +33,6 @@ from opsbot.services.systemd.tracker import Tracker
 from opsbot.services.systemd.unit import UnitFacts
 
 log = logging.getLogger(__name__)
-T = TypeVar("T")
 
 FULL_READ = timedelta(minutes=1)
 """Interval between full reads, in case a signal was lost."""
@@ -81,10 +82,7 @@ class Systemd:
         prove: Prove | None = None,
         patience: timedelta = timedelta(0),
     ) -> None:
-        """directory: opsbot's state directory. prove: see `opsbot.services.systemd.release`.
-
-        patience: how long `open` waits for a bus that is not there yet.
-        """
+        """prove: see `release.py`. patience: how long `open` waits for the bus."""
         self.bus = bus or SystemdBus(scope)
         self._scope = scope
         self._path = directory / "units.json"
@@ -92,12 +90,13 @@ class Systemd:
         self._prove = prove
         self._patience = patience
         self._journal = Journal(scope)
-        self._listeners: list[Callable[[ServiceEvent], None]] = []
+        self._listeners = Listeners[ServiceEvent]()
         self._kept = {
             name: _Kept(service, {unit: Tracker(unit, self._happened) for unit in service.units})
             for name, service in services.items()
         }
         self._owner = {unit: kept for kept in self._kept.values() for unit in kept.trackers}
+        self._trackers = {unit: kept.trackers[unit] for unit, kept in self._owner.items()}
         self._boot = ""
         self._remembered: dict[str, Remembered] = {}
         self._background = BackgroundTasks(log, ManagerError)
@@ -105,22 +104,17 @@ class Systemd:
         self._open = False
         self.bus.watch(self._owner)
         self.bus.listen(self._on_signal)
-        self.bus.on_back(self._read_anew)
+        self.bus.on_back(self._read_all)
 
     # Open and close
 
     async def open(self) -> None:
-        """Connect, read the units, and report what happened to them while opsbot was not running.
-
-        Raises:
-            ManagerError: systemd cannot be asked.
-        """
+        """Connect, read the units, and report what happened to them meanwhile."""
         self._boot = await asyncio.to_thread(boot_id)
         self._remembered = await asyncio.to_thread(memory.load, self._path)
         await self.bus.open(self._patience)
-        for kept in self._kept.values():
-            for tracker in kept.trackers.values():
-                await self._find(kept, tracker)
+        for tracker in self._trackers.values():
+            await self._find(tracker)
         self._open = True
         await self._save()
         self._background.run(self._again(), "systemd, read again")
@@ -138,55 +132,33 @@ class Systemd:
         await self.bus.close()
 
     def listen(self, listener: Callable[[ServiceEvent], None]) -> None:
-        """Call `listener`, on the event loop, for each event from now on. It must not block."""
-        self._listeners.append(listener)
+        self._listeners.add(listener)
 
     # Operations
 
     async def start(self, service: str) -> ServiceState:
-        """Start each unit that does not run, in order.
-
-        Raises:
-            ManagerError: one cannot be started.
-        """
-        kept = self._service(service)
-        return await self._finish(self._start(kept))
+        """Start each unit that does not run, in order."""
+        return await self._operate(service, self._start)
 
     async def stop(self, service: str) -> ServiceState:
-        """Stop all units; systemd ends their processes, after TimeoutStopSec= by SIGKILL.
-
-        Raises:
-            ManagerError: one cannot be stopped.
-        """
-        kept = self._service(service)
-        return await self._finish(self._stop(kept))
+        """Stop all units; systemd ends their processes, after TimeoutStopSec= by SIGKILL."""
+        return await self._operate(service, self._stop)
 
     async def restart(self, service: str, part: str | None = None) -> ServiceState:
-        """Restart the units one after the other, or only the named one.
-
-        Raises:
-            ManagerError: one cannot be restarted, or there is no such unit.
-        """
-        kept = self._service(service)
-        if part is not None and part not in kept.trackers:
-            raise ManagerError(
-                message(ManagerCode.UNKNOWN_PART, service=service, part=part, parts=tuple(kept.trackers))
-            )
-        return await self._finish(self._restart(kept, [part] if part else list(kept.trackers)))
+        """Restart the units one after the other, or only the named one."""
+        known = self._service(service).trackers
+        if part is not None and part not in known:
+            raise ManagerError(message(ManagerCode.UNKNOWN_PART, service=service, part=part, parts=tuple(known)))
+        return await self._operate(service, partial(self._bring_up, Verb.RESTART), part)
 
     def parts(self, service: str) -> tuple[str, ...]:
-        """The units of a service that has several."""
         units = tuple(self._service(service).trackers)
         return units if len(units) > 1 else ()
 
-    async def state(self, service: str, *, anew: bool = False) -> ServiceState:
-        """The state by systemd's last signals; with `anew` it is read from systemd first.
-
-        Raises:
-            ManagerError: it cannot be read.
-        """
+    async def state(self, service: str, *, refresh: bool = False) -> ServiceState:
+        """The state by systemd's last signals; with `refresh`, read from systemd first."""
         kept = self._service(service)
-        if anew:
+        if refresh:
             for tracker in kept.trackers.values():
                 try:
                     await self._refresh(tracker)
@@ -197,60 +169,47 @@ class Systemd:
         return parts[0][1] if len(parts) == 1 else together(parts)
 
     async def logs(self, service: str, query: LogQuery) -> list[LogLine]:
-        """Lines from the journal: of the units, and of systemd about them.
-
-        Raises:
-            ManagerError: the journal cannot be read, the pattern is invalid, or it takes too long.
-        """
         kept = self._service(service)
         runs = [tracker.facts.run for tracker in kept.trackers.values() if tracker.facts.run]
         return await self._journal.lines(list(kept.trackers), query, runs)
 
     def follow(self, service: str) -> AsyncIterator[LogLine]:
-        """Lines as they are written, from this call on."""
         return self._journal.follow(list(self._service(service).trackers))
 
     # How operations run
 
-    async def _finish(self, operation: Coroutine[Any, Any, T]) -> T:
-        """Finish an operation even if its caller goes away."""
-        return await asyncio.shield(self._background.run(operation, "systemd"))
+    async def _operate(
+        self, service: str, operation: Callable[[Tracker], Awaitable[None]], unit: str | None = None
+    ) -> ServiceState:
+        """Do it to one unit or to each; it finishes even if the caller goes away."""
+        kept = self._service(service)
 
-    async def _start(self, kept: _Kept) -> ServiceState:
-        async with kept.lock:
-            for tracker in kept.trackers.values():
-                if not tracker.facts.alive:
-                    await self._bring_up(Verb.START, kept, tracker)
-        return await self.state(kept.service.name)
+        async def operate() -> ServiceState:
+            async with kept.lock:
+                for tracker in [kept.trackers[unit]] if unit else kept.trackers.values():
+                    await operation(tracker)
+            return await self.state(service)
 
-    async def _restart(self, kept: _Kept, units: Sequence[str]) -> ServiceState:
-        async with kept.lock:
-            for unit in units:
-                await self._bring_up(Verb.RESTART, kept, kept.trackers[unit])
-        return await self.state(kept.service.name)
+        return await asyncio.shield(self._background.run(operate(), "systemd"))
 
-    async def _stop(self, kept: _Kept) -> ServiceState:
-        async with kept.lock:
-            for tracker in kept.trackers.values():
-                tracker.ending = True
-                try:
-                    await self._end(tracker)
-                finally:
-                    tracker.ending = False
-        return await self.state(kept.service.name)
+    async def _start(self, tracker: Tracker) -> None:
+        if not tracker.facts.alive:
+            await self._bring_up(Verb.START, tracker)
 
-    async def _end(self, tracker: Tracker) -> None:
-        result = await self._job(Verb.STOP, tracker)
-        if not tracker.facts.active.startswith(("inactive", "failed")):
-            raise ManagerError(
-                message(ManagerCode.STOP_FAILED, unit=tracker.unit, why=_job_ended(result, tracker.unit)), retry=True
-            )
+    async def _stop(self, tracker: Tracker) -> None:
+        tracker.ending = True
+        try:
+            result = await self._job(Verb.STOP, tracker)
+            if not tracker.facts.active.startswith(("inactive", "failed")):
+                why = message(ManagerCode.STOP_FAILED, unit=tracker.unit, why=_job_ended(result, tracker.unit))
+                raise ManagerError(why, retry=True)
+        finally:
+            tracker.ending = False
         tracker.asked += 1
-        tracker.ending = False
         tracker.stopped()
         tracker.asked -= 1
 
-    async def _bring_up(self, verb: Verb, kept: _Kept, tracker: Tracker) -> None:
+    async def _bring_up(self, verb: Verb, tracker: Tracker) -> None:
         unit = tracker.unit
         await self._reset_failed(tracker)
         result = await self._job(verb, tracker)
@@ -261,10 +220,10 @@ class Systemd:
         if not facts.alive:
             raise ManagerError(message(ManagerCode.START_FAILED, unit=unit, why=facts.exit() or facts.active))
         # Determine the release now, while `current` points to the one that it was started in.
-        await self._release(kept, tracker)
+        await self._release(self._owner[unit], tracker)
 
     async def _reset_failed(self, tracker: Tracker) -> None:
-        """Reset failures and counted starts in systemd, so that opsbot does not use up the unit's start limit."""
+        """Keep opsbot's starts from using up the unit's start limit."""
         try:
             await self.bus.reset_failed(tracker.unit)
         except BusError as error:
@@ -290,18 +249,16 @@ class Systemd:
             return
         if signal.interface == MANAGER:
             if signal.member == "Reloading" and not signal.body[0]:
-                self._background.run(self._read_anew(), "systemd, read anew")
+                self._background.run(self._read_all(), "read after a reload of systemd")
             return
-        unit = unit_of(signal.path)
-        kept = self._owner.get(unit or "")
-        if kept is None or unit is None or signal.interface != PROPERTIES:
+        tracker = self._trackers.get(unit_of(signal.path) or "")
+        if tracker is None or signal.interface != PROPERTIES:
             return
         interface, values, _ = signal.body
-        tracker = kept.trackers[unit]
-        facts = tracker.facts.changed(interface, values)
+        facts = tracker.facts.changed(values) if interface in {SERVICE, UNIT} else tracker.facts
         tracker.heard += facts != tracker.facts
         if interface == SERVICE:
-            # A change of the unit's own interface follows; only both together tell what happened.
+            # A change of the unit's own interface follows; only both together show what happened.
             tracker.facts = facts
         elif interface == UNIT:
             tracker.take(facts)
@@ -329,29 +286,24 @@ class Systemd:
         part = tracker.unit if len(kept.trackers) > 1 else ""
         event = ServiceEvent(kept.service.name, what, self._clock(), state, asked=bool(tracker.asked), part=part)
         if what is Happening.DIED:
-            log.warning("%s died: %s", tracker.unit, state.exit)
-        for listener in self._listeners:
-            try:
-                listener(event)
-            except Exception:
-                # A listener's fault must not affect the others.
-                log.exception("a listener failed on %s", event)
+            log.warning("%s died: %s", tracker.unit, render(state.exit) if state.exit else "cause unknown")
+        self._listeners.notify(event)
         if self._open:
             self._background.run(self._save(), "save units.json")
 
     # Reads
 
     async def _read(self, unit: str) -> UnitFacts:
-        facts = UnitFacts().changed(UNIT, await self.bus.properties(unit, UNIT))
+        facts = UnitFacts().changed(await self.bus.properties(unit, UNIT))
         if facts.load == "loaded":
-            facts = facts.changed(SERVICE, await self.bus.properties(unit, SERVICE))
+            facts = facts.changed(await self.bus.properties(unit, SERVICE))
         return facts
 
     async def _read_now(self, tracker: Tracker) -> UnitFacts | None:
-        """Read a unit without a signal in between; None where signals keep coming: then they tell the state.
+        """Read a unit without a signal in between; None while signals keep coming.
 
-        Of what is read in two calls the one half may be older than a signal that came meanwhile, or both: taken after
-        it, a run that is over would come alive again.
+        Properties are read in two calls, so either half may be older than a signal received meanwhile. Applied after
+        it, they would revive a run that has ended.
         """
         for number in range(READS):
             await asyncio.sleep(PAUSE.total_seconds() * number)
@@ -366,14 +318,13 @@ class Systemd:
         if facts is not None:
             tracker.take(facts)
 
-    async def _read_anew(self) -> None:
+    async def _read_all(self) -> None:
         """Read all units and report what happened meanwhile: signals may have been missed."""
-        for kept in self._kept.values():
-            for tracker in kept.trackers.values():
-                try:
-                    await self._catch_up(tracker)
-                except BusError as error:
-                    log.warning("%s: its state cannot be read: %s", tracker.unit, error)
+        for tracker in self._trackers.values():
+            try:
+                await self._catch_up(tracker)
+            except BusError as error:
+                log.warning("%s: its state cannot be read: %s", tracker.unit, error)
 
     async def _catch_up(self, tracker: Tracker) -> None:
         facts = await self._read_now(tracker)
@@ -383,23 +334,26 @@ class Systemd:
         ended_well = tracker.lived and facts.active == "inactive" and not facts.job and not tracker.asked
         stopped = bool(ended_well) and await self._was_stopped(tracker.unit, tracker.lived)
         if tracker.heard != heard:
-            return  # it has changed since, as a signal told
+            return  # a signal has changed it meanwhile
         if stopped:
             tracker.begin(facts, by_hand=False)
-            tracker.told(Happening.STOPPED, by_hand=True)
+            tracker.report(Happening.STOPPED, by_hand=True)
             return
         tracker.take(facts)
         self._doubt(tracker)
 
     def _doubt(self, tracker: Tracker) -> None:
-        """Check again, then report, a unit that cannot be loaded, unless somebody stopped it, maybe to remove it."""
+        """Check a unit again that cannot be loaded, then report it.
+
+        Not if somebody stopped it, maybe to remove it.
+        """
         if not tracker.facts.unloadable:
             tracker.barred = False
         elif not tracker.barred and not tracker.by_hand:
             tracker.barred = True
-            self._background.run(self._look_twice(tracker), tracker.unit)
+            self._background.run(self._check_again(tracker), tracker.unit)
 
-    async def _look_twice(self, tracker: Tracker) -> None:
+    async def _check_again(self, tracker: Tracker) -> None:
         await asyncio.sleep(SECOND_LOOK.total_seconds())
         tracker.barred = False  # if it cannot be read now, the next read checks again
         await self._refresh(tracker)
@@ -411,10 +365,10 @@ class Systemd:
         while True:
             await asyncio.sleep(FULL_READ.total_seconds())
             if self.bus.connected:
-                await self._read_anew()
+                await self._read_all()
 
-    async def _find(self, kept: _Kept, tracker: Tracker) -> None:
-        """Read a unit at the start of opsbot and report what happened to it since the previous one ended."""
+    async def _find(self, tracker: Tracker) -> None:
+        """Read a unit at startup and report what happened since the last opsbot ended."""
         facts = await self._read(tracker.unit)
         last = self._remembered.get(tracker.unit)
         same_run = last is not None and last.run == facts.run
@@ -427,39 +381,40 @@ class Systemd:
         elif facts.alive:
             if was_alive and not same_run and facts.restarts:
                 tracker.exit = message(ExitCode.UNSEEN)
-                tracker.told(Happening.DIED)
+                tracker.report(Happening.DIED)
                 tracker.exit = None
-                tracker.told(Happening.STARTED)
+                tracker.report(Happening.STARTED)
         elif facts.retrying:
             if was_alive:
-                tracker.told(Happening.DIED)  # while opsbot was not running; its restart is still to come
+                tracker.report(Happening.DIED)  # while opsbot was not running; its restart is still to come
         elif facts.active == "failed":
             if was_alive or last is None:
-                tracker.told(Happening.DIED)
-                tracker.told(Happening.GAVE_UP)
+                tracker.report(Happening.DIED)
+                tracker.report(Happening.GAVE_UP)
         elif facts.active == "inactive" and not tracker.by_hand:
-            await self._find_stopped(kept, tracker, last)
+            await self._find_stopped(tracker, last)
 
-    async def _find_stopped(self, kept: _Kept, tracker: Tracker, last: Remembered | None) -> None:
+    async def _find_stopped(self, tracker: Tracker, last: Remembered | None) -> None:
         facts = tracker.facts
         was_alive = last is not None and last.alive
         run = facts.run or (last.run if last is not None and last.boot == self._boot else "")
         if not run:
             # Nobody has started it since the boot. It stays stopped unless something says that it should run.
-            tracker.by_hand = not was_alive and kept.service.source is None and not facts.enabled
+            source = self._owner[tracker.unit].service.source
+            tracker.by_hand = not was_alive and source is None and not facts.enabled
         elif await self._was_stopped(tracker.unit, run):
             tracker.by_hand = True
             if was_alive:
-                tracker.told(Happening.STOPPED, by_hand=True)
+                tracker.report(Happening.STOPPED, by_hand=True)
         elif was_alive:
-            tracker.told(Happening.DIED)
+            tracker.report(Happening.DIED)
 
     async def _was_stopped(self, unit: str, run: str) -> bool:
-        """Whether somebody stopped that run; assumed where the journal cannot tell."""
+        """Whether somebody stopped that run; assumed if the journal cannot be read."""
         try:
             return await self._journal.was_stopped(unit, run)
         except ManagerError as error:
-            log.warning("%s: assumed to be stopped on purpose, the journal cannot tell: %s", unit, error)
+            log.warning("%s: assumed to be stopped on purpose, the journal is not readable: %s", unit, error)
             return True
 
     async def _unit_state(self, kept: _Kept, tracker: Tracker) -> ServiceState:
@@ -489,8 +444,7 @@ class Systemd:
             unit: Remembered(
                 self._boot, tracker.facts.run or tracker.last_run, alive=tracker.facts.alive, by_hand=tracker.by_hand
             )
-            for kept in self._kept.values()
-            for unit, tracker in kept.trackers.items()
+            for unit, tracker in self._trackers.items()
         }
         async with self._saving:
             if now == self._remembered:
@@ -520,11 +474,10 @@ _BARRED_BY = {
     "org.freedesktop.systemd1.BadUnitSetting": ManagerCode.UNIT_INVALID,
     "org.freedesktop.systemd1.UnitMasked": ManagerCode.UNIT_MASKED,
 }
-"""By D-Bus's name of the error, what a person has to fix first."""
+"""What a person has to fix first, by D-Bus error name."""
 
 
 def _manager_error(error: BusError, verb: Verb, tracker: Tracker, scope: Scope) -> ManagerError:
-    """Why systemd did not do it, and what a person can do."""
     code = _BARRED_BY.get(error.name)
     if code is not None:
         return ManagerError(message(code, unit=tracker.unit, scope=scope), barred=True)

@@ -1,20 +1,22 @@
-"""What opsbot remembers of units across restarts: whether somebody stopped one, and what ran before a reboot.
+"""What opsbot remembers of units across restarts.
 
 Kept in `units.json` in the state directory; a missing or damaged file counts as empty.
 """
 
 import json
-import os
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
+from opsbot.runtime.atomic_file import replace_file
+
 
 @dataclass(frozen=True, slots=True)
 class Remembered:
-    """A unit as last known. boot: the boot id. run: the invocation id. alive: it ran. by_hand: somebody had stopped it.
+    """A unit as last known.
 
-    systemd unloads an inactive unit that nothing refers to, and forgets its last run.
+    boot: the boot id. run: the invocation id. alive: it ran. by_hand: somebody had stopped it. systemd unloads an
+    inactive unit that nothing refers to, and forgets its last run.
     """
 
     boot: str = ""
@@ -33,15 +35,6 @@ def load(path: Path) -> dict[str, Remembered]:
 
 
 def save(path: Path, units: Mapping[str, Remembered]) -> None:
-    """Replace the file atomically. Blocks.
-
-    Raises:
-        OSError: it cannot be written.
-    """
+    """Replace the file. Blocks. Raises OSError if it cannot be written."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    new = path.with_suffix(".json.new")
-    with new.open("w") as file:
-        json.dump({unit: asdict(kept) for unit, kept in units.items()}, file)
-        file.flush()
-        os.fsync(file.fileno())
-    new.replace(path)
+    replace_file(path, json.dumps({unit: asdict(kept) for unit, kept in units.items()}))

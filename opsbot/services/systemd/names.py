@@ -15,7 +15,7 @@ _LETTER, _LETTER_OR_DIGIT = re.compile("[A-Za-z]"), re.compile("[A-Za-z0-9]")
 
 
 def unit_path(unit: str) -> str:
-    """The object path of a unit: each byte but letters and digits as `_xx` (sd_bus_path_encode(3))."""
+    """The object path of a unit; other bytes are `_xx` (sd_bus_path_encode(3))."""
     first, *rest = unit.encode()
     label = (chr(first) if _LETTER.match(chr(first)) else f"_{first:02x}") + "".join(
         chr(byte) if _LETTER_OR_DIGIT.match(chr(byte)) else f"_{byte:02x}" for byte in rest

@@ -21,7 +21,7 @@ _TRIES, _BETWEEN = 10, 0.03
 async def running_release(
     service: Service, pid: int, started_at: datetime | None, unit_folder: str, prove: Prove | None
 ) -> Path | None:
-    """The release folder that the process works in; None where it is unknown, or is no release.
+    """The release folder that the process works in, or None.
 
     The directory of another user's process is visible to root and that user only (proc_pid_cwd(5)): then `prove` reads
     it. If that fails, the unit's WorkingDirectory= as it resolves now is used, provided `current` has not been switched
@@ -53,7 +53,7 @@ async def running_release(
 
 
 def _switched_before(current: Path, moment: datetime | None) -> bool:
-    """Whether the link has not changed since. The rename that replaces it sets its change time."""
+    """Whether the link is unchanged since: replacing it sets its change time."""
     try:
         return moment is not None and current.lstat().st_ctime <= moment.timestamp()
     except OSError:
@@ -61,7 +61,7 @@ def _switched_before(current: Path, moment: datetime | None) -> bool:
 
 
 def _lives(pid: int) -> bool:
-    """Whether the process exists: with ProtectProc= in opsbot's unit, /proc hides those of other users."""
+    """Whether the process exists; ProtectProc= may hide it in /proc."""
     try:
         os.kill(pid, 0)
     except ProcessLookupError:

@@ -11,7 +11,6 @@ _LEAST_WELL = (
 
 
 def together(parts: Sequence[tuple[str, ServiceState]]) -> ServiceState:
-    """The state of a service with these units; see `ServiceState.parts`."""
     states = [state for _, state in parts]
     worst = min(states, key=lambda state: _LEAST_WELL.index(state.activity))
     idle = [state for state in states if state.activity is Activity.STOPPED]

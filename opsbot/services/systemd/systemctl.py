@@ -1,10 +1,10 @@
-"""Reads the state of units with `systemctl show`, for the command line without a daemon. Blocks."""
+"""Reads units by `systemctl show`, for the CLI without a daemon. Blocks."""
 
 import subprocess
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
-from datetime import UTC, datetime, timedelta
+from datetime import timedelta
 from pathlib import Path
+from typing import Any
 
 from opsbot.config import Scope, Service
 from opsbot.core.exits import ExitCode
@@ -12,24 +12,21 @@ from opsbot.core.manager_codes import ManagerCode
 from opsbot.core.message import message
 from opsbot.services.port import Activity, ManagerError, ServiceState
 from opsbot.services.systemd import memory
+from opsbot.services.systemd.names import NO_JOB
 from opsbot.services.systemd.several import together
 from opsbot.services.systemd.tracker import Tracker
 from opsbot.services.systemd.unit import UnitFacts
 
 TIME_LIMIT = 5.0
 """Seconds for systemctl, which usually takes tens of milliseconds."""
-_ASKED = (
-    *("Id", "LoadState", "ActiveState", "SubState", "Job", "InvocationID", "ActiveEnterTimestamp", "MainPID"),
-    *("NRestarts", "ExecMainCode", "ExecMainStatus", "ExecMainStartTimestamp", "Result", "ControlGroup"),
-)
+_TEXTS = ("LoadState", "ActiveState", "SubState", "Result", "ControlGroup")
+_NUMBERS = ("MainPID", "NRestarts", "ExecMainCode", "ExecMainStatus")
+_TIMES = ("ActiveEnterTimestamp", "ExecMainStartTimestamp")
+_ASKED = (*_TEXTS, *_NUMBERS, *_TIMES, "Job", "InvocationID")
 
 
 def query_state(service: Service, scope: Scope, remembered: Path) -> ServiceState:
-    """The state of a service now. remembered: the daemon's `units.json`.
-
-    Raises:
-        ManagerError: systemctl cannot be run, or systemd does not answer.
-    """
+    """The state of a service now. remembered: the daemon's `units.json`."""
     last = memory.load(remembered)
     parts = []
     for unit, found in zip(service.units, _show(service.units, scope), strict=True):
@@ -42,7 +39,7 @@ def query_state(service: Service, scope: Scope, remembered: Path) -> ServiceStat
 
 
 def _show(units: Sequence[str], scope: Scope) -> list[Mapping[str, str]]:
-    """The properties of each unit, in the same order: systemctl prints blocks separated by empty lines."""
+    """The properties of each unit, in order, from blocks separated by empty lines."""
     own = ["--user"] if scope is Scope.USER else []
     command = ["systemctl", *own, "show", "--timestamp=unix", f"--property={','.join(_ASKED)}", "--", *units]
     try:
@@ -63,32 +60,14 @@ def _show(units: Sequence[str], scope: Scope) -> list[Mapping[str, str]]:
 
 
 def _facts(found: Mapping[str, str]) -> UnitFacts:
-    at = found.get("ExecMainStartTimestamp", "")
-    facts = UnitFacts(
-        load=found.get("LoadState", ""),
-        active=found.get("ActiveState", ""),
-        sub=found.get("SubState", ""),
-        job=found.get("Job", "0") not in {"", "0"},
-        run=found.get("InvocationID", ""),
-        ever_active=found.get("ActiveEnterTimestamp", "") not in {"", "0", "@0"},
-        result=found.get("Result", "success"),
-        cgroup=found.get("ControlGroup", ""),
-        started_at=datetime.fromtimestamp(int(at[1:]), UTC) if at.startswith("@") and at != "@0" else None,
+    values: dict[str, Any] = {name: text for name in _TEXTS if (text := found.get(name))}
+    values |= {name: int(text) for name in _NUMBERS if (text := found.get(name, "")).isdecimal()}
+    values |= {name: int(text[1:]) * 1_000_000 for name in _TIMES if (text := found.get(name, "")).startswith("@")}
+    job, run = found.get("Job", "0"), found.get("InvocationID", "")
+    return UnitFacts().changed(
+        values | {"Job": (0, NO_JOB if job in {"", "0"} else job), "InvocationID": bytes.fromhex(run)}
     )
-    return replace(
-        facts,
-        pid=_number(found, "MainPID"),
-        restarts=_number(found, "NRestarts"),
-        code=_number(found, "ExecMainCode"),
-        status=_number(found, "ExecMainStatus"),
-    )
-
-
-def _number(found: Mapping[str, str], name: str) -> int:
-    text = found.get(name, "")
-    return int(text) if text.isdecimal() else 0
 
 
 def unknown(error: ManagerError) -> ServiceState:
-    """The state shown of a service whose state cannot be read."""
     return ServiceState(Activity.STOPPED, exit=message(ExitCode.STATE_UNAVAILABLE, error=error.message))

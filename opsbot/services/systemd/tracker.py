@@ -18,15 +18,12 @@ from opsbot.services.systemd.unit import UnitFacts
 SETTLED = timedelta(milliseconds=500)
 """How long a unit must be at rest before systemd counts as finished with it."""
 
-Tell = Callable[["Tracker", Happening], None]
-"""Called with each event; `Tracker.asked` says whether opsbot had requested it."""
-
 
 class Tracker:
     """One unit. `facts` are its properties; `asked` counts opsbot's own jobs for it."""
 
-    def __init__(self, unit: str, tell: Tell) -> None:
-        """Nothing is known yet."""
+    def __init__(self, unit: str, notify: Callable[["Tracker", Happening], None]) -> None:
+        """notify: called with each event; `asked` is not 0 if opsbot requested it."""
         self.unit = unit
         self.facts = UnitFacts()
         self.asked = 0
@@ -40,7 +37,7 @@ class Tracker:
         """The run that was seen alive and has not ended as far as is known."""
         self.last_run = ""
         """The last known run, also after systemd has unloaded the unit."""
-        self.told_dead = False
+        self.reported_dead = False
         self.barred = False
         """It was reported, or is about to be, that systemd cannot load it."""
         self._leaving = False
@@ -49,10 +46,9 @@ class Tracker:
         self._rest = ("", "")
         """The run and the state in which it was last found at rest; each is reported once."""
         self._unsettled: asyncio.TimerHandle | None = None
-        self._tell = tell
+        self._notify = notify
 
     def state(self) -> ServiceState:
-        """The state of the unit, without its release."""
         facts = self.facts
         activity = self._activity()
         running = activity is Activity.RUNNING
@@ -81,7 +77,7 @@ class Tracker:
             return Activity.RETRYING if facts.retrying else Activity.STARTING
         if facts.active == "deactivating" or (self.ending and facts.load == "loaded"):
             return Activity.STOPPING
-        if self._unsettled is not None and self.told_dead:
+        if self._unsettled is not None and self.reported_dead:
             return Activity.RETRYING  # systemd may be about to restart it
         if facts.job and facts.active == "inactive":
             return Activity.STARTING
@@ -119,19 +115,15 @@ class Tracker:
             self._stopped_by_other()
 
     def _ended(self, facts: UnitFacts) -> bool:
-        return facts.run != self.lived or self._at_rest_or_retrying(facts) or facts.main_is_gone
+        at_rest_or_retrying = facts.active in {"inactive", "failed"} or facts.retrying
+        return facts.run != self.lived or at_rest_or_retrying or facts.main_is_gone
 
     @staticmethod
     def _at_rest(facts: UnitFacts) -> bool:
         return facts.active in {"inactive", "failed"} and not facts.job
 
-    @staticmethod
-    def _at_rest_or_retrying(facts: UnitFacts) -> bool:
-        return facts.active in {"inactive", "failed"} or facts.retrying
-
     def _end(self, facts: UnitFacts, before: UnitFacts) -> None:
-        """The run has ended."""
-        missed = facts.run != self.lived  # systemd tells the end of the last run only
+        missed = facts.run != self.lived  # systemd reports only the end of the last run
         self.lived = ""
         self.exit = None if missed else facts.exit()
         if self.asked:
@@ -140,22 +132,22 @@ class Tracker:
             self._leaving = True
         elif not missed or facts.restarts > before.restarts:
             self.exit = self.exit or message(ExitCode.RESTARTED_UNSEEN)
-            self.told_dead = True
-            self._tell(self, Happening.DIED)
+            self.reported_dead = True
+            self._notify(self, Happening.DIED)
 
     def _came_alive(self, facts: UnitFacts) -> None:
         self.unsettle()
         if facts.run == self.lived:
             return
-        self.lived, self.by_hand, self.told_dead = facts.run, False, False
+        self.lived, self.by_hand, self.reported_dead = facts.run, False, False
         self._leaving = self._was_retrying = False
-        self._tell(self, Happening.STARTED)
+        self._notify(self, Happening.STARTED)
 
     def _stopped_by_other(self) -> None:
         self._leaving = False
         self.unsettle()
         self.by_hand = True
-        self._tell(self, Happening.STOPPED)
+        self._notify(self, Happening.STOPPED)
 
     # Rest
 
@@ -166,7 +158,6 @@ class Tracker:
             self._unsettled = loop.call_later(SETTLED.total_seconds(), self._settled)
 
     def unsettle(self) -> None:
-        """Cancel the pending report of a unit at rest."""
         if self._unsettled is not None:
             self._unsettled.cancel()
             self._unsettled = None
@@ -179,22 +170,22 @@ class Tracker:
         if self.facts.active == "failed":
             self.exit = self.facts.exit()
             self._was_retrying = False
-            self._tell(self, Happening.GAVE_UP)
+            self._notify(self, Happening.GAVE_UP)
         elif self._was_retrying:
             # Somebody stopped it between a crash and the restart: systemd does not give up without `failed`.
             self._was_retrying = False
             self.by_hand = True
-            self._tell(self, Happening.STOPPED)
+            self._notify(self, Happening.STOPPED)
 
     def stopped(self) -> None:
         """opsbot stopped the unit on request."""
         self.by_hand = True
         self._was_retrying = self._leaving = False
         self.unsettle()
-        self._tell(self, Happening.STOPPED)
+        self._notify(self, Happening.STOPPED)
 
-    def told(self, what: Happening, *, by_hand: bool = False) -> None:
+    def report(self, what: Happening, *, by_hand: bool = False) -> None:
         """Report an event that happened while opsbot was not running."""
         self.by_hand = by_hand
-        self.told_dead = what is Happening.DIED
-        self._tell(self, what)
+        self.reported_dead = what is Happening.DIED
+        self._notify(self, what)

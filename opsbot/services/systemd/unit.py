@@ -1,6 +1,6 @@
-"""The properties of a unit as values. See org.freedesktop.systemd1(5) and systemd(1)."""
+"""The properties of a unit. See org.freedesktop.systemd1(5) and systemd(1)."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -8,7 +8,7 @@ from typing import Any
 from opsbot.core import exits
 from opsbot.core.exits import ExitCode
 from opsbot.core.message import Message, message
-from opsbot.services.systemd.names import NO_JOB, SERVICE, UNIT
+from opsbot.services.systemd.names import NO_JOB
 
 _INFINITY = 2**64 - 1
 _LONGEST = timedelta(minutes=15)
@@ -59,19 +59,19 @@ class UnitFacts:
     status: int = 0
     started_at: datetime | None = None
     working_directory: str = ""
-    user: str = ""
     cgroup: str = ""
     """The path of its control group below the root of the hierarchy."""
     patience: timedelta = _LONGEST
     """How long it may take to stop and start by its own limits."""
 
-    def changed(self, interface: str, values: Mapping[str, Any]) -> "UnitFacts":
-        """The facts after these properties have changed."""
-        if interface == UNIT:
-            return replace(self, **_unit(values))
-        if interface == SERVICE:
-            return replace(self, **_service(values))
-        return self
+    def changed(self, values: Mapping[str, Any]) -> "UnitFacts":
+        """These facts with properties, as D-Bus has them, of a unit or a service."""
+        found = {field: convert(values[key]) for key, (field, convert) in _PROPERTIES.items() if key in values}
+        if values.get("ControlGroup"):
+            found["cgroup"] = str(values["ControlGroup"])
+        if limits := [_span(values[key]) for key in ("TimeoutStartUSec", "TimeoutStopUSec") if key in values]:
+            found["patience"] = sum(limits, timedelta())
+        return replace(self, **found)
 
     @property
     def alive(self) -> bool:
@@ -80,12 +80,12 @@ class UnitFacts:
 
     @property
     def unloadable(self) -> bool:
-        """Whether it does not run, and cannot start before its file is fixed. A running unit does not need its file."""
+        """Whether it does not run and cannot start before its file is fixed."""
         return self.load in _UNLOADABLE and self.active in {"inactive", "failed"}
 
     @property
     def retrying(self) -> bool:
-        """Whether systemd is about to restart it; systemd 254 added further substates that mean so."""
+        """Whether systemd is about to restart it, which has several substates since 254."""
         return self.active == "activating" and "auto-restart" in self.sub
 
     @property
@@ -94,7 +94,7 @@ class UnitFacts:
         return self.active == "deactivating" and not self.job and self.pid == 0 and self.code != 0
 
     def exit(self) -> Message | None:
-        """How its last run ended, or why systemd does not load it; None where nothing is known of a failure."""
+        """How its last run ended, or why it is not loaded; None without a known failure."""
         if self.unloadable:
             return _UNLOADABLE[self.load]
         if self.code == _EXITED:
@@ -114,42 +114,6 @@ class UnitFacts:
         return message(ExitCode.BECAUSE, exit=end, why=why)
 
 
-def _unit(values: Mapping[str, Any]) -> dict[str, Any]:
-    found: dict[str, Any] = {}
-    for key, field in (("LoadState", "load"), ("ActiveState", "active"), ("SubState", "sub")):
-        if key in values:
-            found[field] = str(values[key])
-    if "Job" in values:
-        found["job"] = values["Job"][1] != NO_JOB
-    if "InvocationID" in values:
-        found["run"] = bytes(values["InvocationID"]).hex()
-    if "ActiveEnterTimestamp" in values:
-        found["ever_active"] = values["ActiveEnterTimestamp"] != 0
-    if "UnitFileState" in values:
-        found["enabled"] = str(values["UnitFileState"]).startswith(("enabled", "static", "generated"))
-    return found
-
-
-def _service(values: Mapping[str, Any]) -> dict[str, Any]:
-    found: dict[str, Any] = {}
-    for key, field in (("MainPID", "pid"), ("NRestarts", "restarts"), ("ExecMainCode", "code")):
-        if key in values:
-            found[field] = int(values[key])
-    if "ExecMainStatus" in values:
-        found["status"] = int(values["ExecMainStatus"])
-    for key, field in (("Result", "result"), ("WorkingDirectory", "working_directory"), ("User", "user")):
-        if key in values:
-            found[field] = str(values[key])
-    if values.get("ControlGroup"):
-        found["cgroup"] = str(values["ControlGroup"])
-    if "ExecMainStartTimestamp" in values:
-        found["started_at"] = _moment(values["ExecMainStartTimestamp"])
-    limits = [values[key] for key in ("TimeoutStartUSec", "TimeoutStopUSec") if key in values]
-    if limits:
-        found["patience"] = sum((_span(each) for each in limits), timedelta())
-    return found
-
-
 def _moment(microseconds: int) -> datetime | None:
     if microseconds in {0, _INFINITY}:
         return None
@@ -158,3 +122,22 @@ def _moment(microseconds: int) -> datetime | None:
 
 def _span(microseconds: int) -> timedelta:
     return _LONGEST if microseconds == _INFINITY else min(timedelta(microseconds=microseconds), _LONGEST)
+
+
+_PROPERTIES: Mapping[str, tuple[str, Callable[[Any], Any]]] = {
+    "LoadState": ("load", str),
+    "ActiveState": ("active", str),
+    "SubState": ("sub", str),
+    "Job": ("job", lambda job: job[1] != NO_JOB),
+    "InvocationID": ("run", lambda run: bytes(run).hex()),
+    "ActiveEnterTimestamp": ("ever_active", bool),
+    "UnitFileState": ("enabled", lambda state: str(state).startswith(("enabled", "static", "generated"))),
+    "MainPID": ("pid", int),
+    "NRestarts": ("restarts", int),
+    "ExecMainCode": ("code", int),
+    "ExecMainStatus": ("status", int),
+    "ExecMainStartTimestamp": ("started_at", _moment),
+    "Result": ("result", str),
+    "WorkingDirectory": ("working_directory", str),
+}
+"""By property: the field of `UnitFacts`, and its conversion."""

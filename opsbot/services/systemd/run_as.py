@@ -1,8 +1,8 @@
-"""Errands by systemd: what runs as a service's own user is started as a unit of its own, without root.
+"""Runs jobs as a service's user by systemd units, without root.
 
 Each systemd service with a source has two, `opsbot-step-NAME.service` and `opsbot-check-NAME.service`: plain oneshot
-units that `opsbot install` writes, with the User= of the service's unit. opsbot lays a job in the folder that such a
-unit looks into (`opsbot.errand`), and has systemd start it.
+units that `opsbot install` writes, with the User= of the service's unit. opsbot writes a job into the folder that the
+unit reads (`opsbot.errand`), and has systemd start it.
 """
 
 import asyncio
@@ -22,33 +22,33 @@ from opsbot.config import Scope, Service
 from opsbot.core.manager_codes import ManagerCode
 from opsbot.core.message import Message, message
 from opsbot.errand.job import BEGUN, NOT_STARTED, NOT_TAKEN, REFUSED, encoded
-from opsbot.services.errands import Ended, ErrandError, Slot
 from opsbot.services.pipes import pump
+from opsbot.services.run_as import Ended, ErrandError, Slot
 from opsbot.services.systemd.bus import BusError, JobResult, SystemdBus, Verb
-from opsbot.services.systemd.errand_folder import Ends, ErrandFolder
+from opsbot.services.systemd.job_folder import Ends, JobFolder
 from opsbot.services.systemd.names import SERVICE
 
 log = logging.getLogger(__name__)
 
 UMASK = 0o007
-"""What is made is for the service's group to change too, which opsbot is in: it can take away most of it by itself."""
+"""The service's group, which opsbot is in, may change what jobs create, so opsbot can remove most of it."""
 STOP = timedelta(seconds=20)
 """A stop: longer than the TimeoutStopSec= of the units."""
 STOP_TRIES = 30
-"""Tries to stop one, a second apart, while the bus is away."""
-LOOK = timedelta(seconds=10)
-"""For one look at a process."""
+"""Attempts to stop a unit, a second apart, while the bus is disconnected."""
+READ_CWD = timedelta(seconds=10)
+"""Time limit for reading a process's working directory."""
 MARGIN = timedelta(seconds=60)
 LAST_WORDS_SECONDS = 1.0
 _EXITED = 1
-"""CLD_EXITED of `ExecMainCode` (waitid(2)); what is more was a signal."""
+"""CLD_EXITED of `ExecMainCode` (waitid(2)); higher values mean a signal."""
 _SYSTEMD_STATUS = range(200, 260)
-"""Exit statuses by which systemd says that it could not set up a process (systemd.exec(5))."""
+"""Exit statuses of systemd itself when it cannot set up a process (systemd.exec(5))."""
 _OVER = {"inactive", "failed"}
 
 
 def unit_name(service: str, slot: Slot) -> str:
-    """The unit through which errands of a service run."""
+    """The unit that runs a service's jobs."""
     return f"opsbot-{slot}-{service}.service"
 
 
@@ -61,7 +61,7 @@ class Account:
 
 
 class _Stream:
-    """What comes through the pipe, the first bytes taken off that say whether the command was begun."""
+    """The pipe's output without its first bytes: whether the command was started."""
 
     def __init__(self, take: Callable[[bytes], None]) -> None:
         self._take = take
@@ -70,7 +70,6 @@ class _Stream:
         self._first = self._nothing_yet = True
 
     def take(self, chunk: bytes) -> None:
-        """In a thread."""
         if self._first:
             self._first = False
             self.begun = chunk.startswith(BEGUN)
@@ -84,10 +83,9 @@ class _Stream:
 
 
 class UnitErrands:
-    """See `opsbot.services.errands.Errands`."""
+    """Implements `opsbot.services.run_as.Errands`."""
 
     def __init__(self, bus: SystemdBus, services: Mapping[str, Service]) -> None:
-        """`bus` is opened and closed by who made it."""
         self._bus = bus
         self._services = services
         self._locks: defaultdict[str, asyncio.Lock] = defaultdict(asyncio.Lock)
@@ -96,11 +94,6 @@ class UnitErrands:
     # Who runs it
 
     async def abroad(self, service: Service) -> bool:
-        """Whether its code runs as another user than opsbot.
-
-        Raises:
-            ErrandError: it runs as root, or who it runs as cannot be told.
-        """
         if not service.manager.capabilities.has_units or service.source is None or self._bus.scope is Scope.USER:
             return False
         try:
@@ -131,16 +124,22 @@ class UnitErrands:
             raise ErrandError(message(ManagerCode.NO_SUCH_USER, unit=unit, reason=str(error.args[0]))) from error
 
     async def _ready(self, service: Service, unit: str) -> Account:
-        """See that the errand unit is there, is of the right user and does not run."""
+        """Ensure that the job unit exists, has the right user and does not run."""
         account = await self._account(service)
         if await self._bus.get(unit, "LoadState") == "not-found":
             raise ErrandError(message(ManagerCode.HELPER_MISSING, unit=unit, service=service.name))
         if await self._of_unit(unit) != account:
             raise ErrandError(message(ManagerCode.HELPER_OTHER_USER, unit=unit, other=service.unit))
-        if await self._bus.get(unit, "ActiveState") not in _OVER:
-            log.warning("%s was left running; it is ended", unit)
-            await self._bus.job(Verb.STOP, unit, within=STOP)
+        if await self._stop(unit):
+            log.warning("%s was left running; ended it", unit)
         return account
+
+    async def _stop(self, unit: str) -> bool:
+        """Stop a unit; return whether it ran."""
+        runs = await self._bus.get(unit, "ActiveState") not in _OVER
+        if runs:
+            await self._bus.job(Verb.STOP, unit, within=STOP)
+        return runs
 
     # Running it
 
@@ -155,11 +154,6 @@ class UnitErrands:
         within: timedelta,
         take: Callable[[bytes], None],
     ) -> Ended:
-        """Run it; nothing of it is left when this returns or is cancelled.
-
-        Raises:
-            ErrandError: it could not be run, or it is not known how it went.
-        """
         if service.source is None:
             raise ErrandError(message(ManagerCode.NO_SOURCE, service=service.name))
         unit = unit_name(service.name, slot)
@@ -167,30 +161,25 @@ class UnitErrands:
         async with self._locks[unit]:
             try:
                 account = await self._ready(service, unit)
-                folder = ErrandFolder(service.source.directory, slot)
+                folder = JobFolder(service.source.directory, slot)
                 ends = await _put(folder, job, account.gid)
                 try:
                     return await self._attend(unit, ends, _Stream(take), within)
                 finally:
                     await asyncio.shield(asyncio.to_thread(folder.clear))
             except BusError as error:
-                raise self._told(unit, error) from error
-
-    def _told(self, unit: str, error: BusError) -> ErrandError:
-        if error.denied:
-            return ErrandError(message(ManagerCode.HELPER_NOT_AUTHORIZED, unit=unit, error=error.message))
-        return ErrandError(message(ManagerCode.HELPER_FAILED, unit=unit, error=error.message), retry=error.retry)
+                raise _errand_error(unit, error) from error
 
     async def _attend(self, unit: str, ends: Ends, stream: _Stream, within: timedelta) -> Ended:
         reading = asyncio.create_task(pump(ends.reading, stream.take))
-        ends.reading = -1  # the task's to close now
+        ends.reading = -1  # closed by the task
         late = False
         result = JobResult.UNKNOWN
         try:
             try:
                 async with asyncio.timeout(within.total_seconds()):
                     result = await self._bus.job(Verb.START, unit, within=within + MARGIN)
-                    # A job is over before what the command left behind is.
+                    # The job ends before the processes that the command left behind.
                     await self._over(unit)
             except TimeoutError:
                 late = True
@@ -214,7 +203,7 @@ class UnitErrands:
             pause = min(pause * 2, 0.2)
 
     async def _stopped(self, unit: str) -> None:
-        """Have it stopped, however often this is cancelled."""
+        """Stop it, however often this is cancelled."""
         ending = asyncio.create_task(self._end(unit), name=f"end {unit}")
         self._ending.add(ending)
         ending.add_done_callback(self._ending.discard)
@@ -223,8 +212,7 @@ class UnitErrands:
     async def _end(self, unit: str) -> None:
         for _ in range(STOP_TRIES):
             try:
-                if await self._bus.get(unit, "ActiveState") not in _OVER:
-                    await self._bus.job(Verb.STOP, unit, within=STOP)
+                await self._stop(unit)
             except BusError as error:
                 log.warning("%s could not be stopped: %s", unit, error)
                 if not error.retry:
@@ -234,7 +222,6 @@ class UnitErrands:
                 return
 
     async def end_left(self) -> int:
-        """End what an earlier opsbot left running; how many errands that were."""
         ended = 0
         for service in self._services.values():
             if not service.manager.capabilities.has_units or service.source is None:
@@ -242,51 +229,36 @@ class UnitErrands:
             for slot in Slot:
                 unit = unit_name(service.name, slot)
                 try:
-                    if await self._bus.get(unit, "ActiveState") not in _OVER:
-                        await self._bus.job(Verb.STOP, unit, within=STOP)
-                        ended += 1
+                    ended += await self._stop(unit)
                 except BusError as error:
-                    log.warning("whether %s was left running is not known: %s", unit, error)
+                    log.warning("cannot check whether %s was left running: %s", unit, error)
         return ended
 
-    # Looking at a process of another user
-
     async def cwd_of(self, service: str, pid: int) -> Path | None:
-        """The working directory of a process of the service; None where it is gone, or could not be looked at.
-
-        Another user's processes cannot be looked at (proc_pid_cwd(5)), so it is that user who looks.
-        """
+        """See `Errands.cwd_of`; None if opsbot itself could read it (proc_pid_cwd(5))."""
         configured = self._services[service]
-        link = f"/proc/{pid}/cwd"
         said = bytearray()
         try:
             if not await self.abroad(configured):
-                return await asyncio.to_thread(_target, link)
+                return None
             ended = await self.run(
                 configured,
                 Slot.CHECK,
-                ["readlink", "--", link],
+                ["readlink", "--", f"/proc/{pid}/cwd"],
                 directory=Path("/"),
                 environment={"PATH": os.environ.get("PATH", os.defpath), "LANG": "C.UTF-8"},
-                within=LOOK,
+                within=READ_CWD,
                 take=said.extend,
             )
         except ErrandError as error:
-            log.warning("where process %d of %s works could not be looked at: %s", pid, service, error)
+            log.warning("the working directory of process %d of %s is not readable: %s", pid, service, error)
             return None
         found = os.fsdecode(bytes(said).removesuffix(b"\n"))
         return Path(found) if ended == Ended() and found.startswith("/") else None
 
 
-def _target(link: str) -> Path | None:
-    try:
-        return Path(link).readlink()
-    except OSError:
-        return None
-
-
 def _numbers(user: str, group: str) -> Account:
-    """User= and Group= as systemd has them: names or numbers, "" where they are not given."""
+    """The account of User= and Group=: names or numbers, "" if unset."""
     if not user:
         return Account(0, 0 if not group else grp.getgrnam(group).gr_gid)
     entry = pwd.getpwuid(int(user)) if user.isdecimal() else pwd.getpwnam(user)
@@ -295,12 +267,18 @@ def _numbers(user: str, group: str) -> Account:
     return Account(entry.pw_uid, int(group) if group.isdecimal() else grp.getgrnam(group).gr_gid)
 
 
-async def _put(folder: ErrandFolder, job: bytes, group: int) -> Ends:
+def _errand_error(unit: str, error: BusError) -> ErrandError:
+    if error.denied:
+        return ErrandError(message(ManagerCode.HELPER_NOT_AUTHORIZED, unit=unit, error=error.message))
+    return ErrandError(message(ManagerCode.HELPER_FAILED, unit=unit, error=error.message), retry=error.retry)
+
+
+async def _put(folder: JobFolder, job: bytes, group: int) -> Ends:
     putting = asyncio.create_task(asyncio.to_thread(folder.put, job, group))
     try:
         return await asyncio.shield(putting)
     except asyncio.CancelledError:
-        # The thread cannot be called back.
+        # The thread cannot be cancelled.
         putting.add_done_callback(_close)
         raise
 
@@ -317,7 +295,7 @@ def _judged(unit: str, result: JobResult, about: Mapping[str, Any], stream: _Str
     if not stream.begun:
         raise ErrandError(message(ManagerCode.HELPER_NOT_BEGUN, unit=unit, why=_why(code, status, about)))
     if not failed:
-        # Stopped by somebody else, it is inactive as after its end: the job tells which.
+        # Stopped by somebody else, it is inactive as after its end: only the job result differs.
         return Ended(signal=15) if result is JobResult.CANCELED else Ended()
     if about["Result"] == "oom-kill":
         return Ended(signal=9, out_of_memory=True)

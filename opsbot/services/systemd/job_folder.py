@@ -1,7 +1,7 @@
-"""The folder through which a job is handed to the service's user: `.errands/SLOT` in the source's directory.
+"""The folder that passes a job to the service's user: `.errands/SLOT`.
 
-It is opsbot's, and the service's user may only read in it: nothing planted there can lead opsbot elsewhere. `.errands`
-itself may be less strict, so each folder is opened relative to the one before, never through a link, and looked at.
+It belongs to opsbot, and the service's user may only read it, so nothing planted there can redirect opsbot. `.errands`
+itself may be less strict, so each folder is opened relative to its parent, never through a link, and checked.
 Everything here blocks.
 """
 
@@ -14,7 +14,7 @@ from pathlib import Path
 from opsbot.core.manager_codes import ManagerCode
 from opsbot.core.message import message
 from opsbot.errand.job import JOB, PIPE
-from opsbot.services.errands import ErrandError, Slot
+from opsbot.services.run_as import ErrandError, Slot
 
 FOLDER = ".errands"
 _ENTER = stat.S_IRGRP | stat.S_IXGRP
@@ -25,43 +25,37 @@ _NEW = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
 
 @dataclass(slots=True)
 class Ends:
-    """Both ends of the pipe; the writing one is held so that the pipe has no end before the errand has one."""
+    """Both ends of a pipe; the writing end is kept open until the job has ended."""
 
     reading: int
     writing: int
 
     def close(self) -> None:
-        """Close what is open."""
         for fd in (self.reading, self.writing):
             if fd >= 0:
                 os.close(fd)
         self.reading = self.writing = -1
 
 
-class ErrandFolder:
+class JobFolder:
     """One slot's folder."""
 
     def __init__(self, directory: Path, slot: Slot) -> None:
-        """Remember where; `directory` is the source's."""
+        """directory: the source's."""
         self._directory = directory
         self._slot = slot
-
-    @property
-    def path(self) -> Path:
-        """Where it is: what the errand unit is told."""
-        return self._directory / FOLDER / self._slot
+        self._path = directory / FOLDER / slot
 
     def put(self, job: bytes, group: int) -> Ends:
-        """Lay the job there, and a new pipe, both for this group to read and to write to.
+        """Write the job, readable for this group, and create a pipe it can write to.
 
-        Raises:
-            ErrandError: that cannot be done safely.
+        Raises ErrandError if that cannot be done safely.
         """
         try:
             fd = self._open()
             try:
                 self._empty(fd)
-                self._lay(fd, job, group)
+                self._write(fd, job, group)
                 return _pipe(fd)
             finally:
                 os.close(fd)
@@ -69,14 +63,13 @@ class ErrandFolder:
             raise ErrandError(
                 message(
                     ManagerCode.FOLDER_UNUSABLE,
-                    path=str(self.path),
+                    path=str(self._path),
                     file=str(error.filename or ""),
                     reason=error.strerror or str(error),
                 )
             ) from error
 
     def clear(self) -> None:
-        """Take the job and the pipe away."""
         with suppress(OSError, ErrandError):
             fd = self._open()
             try:
@@ -85,7 +78,7 @@ class ErrandFolder:
                 os.close(fd)
 
     def _open(self) -> int:
-        # Where it is, is the administrator's choice, links and all; what is in it, is not.
+        # The administrator chooses the directory, including links, but not its contents.
         fd = os.open(self._directory, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
         for name in (FOLDER, str(self._slot)):
             try:
@@ -93,10 +86,10 @@ class ErrandFolder:
             finally:
                 os.close(fd)
             fd = inner
-            self._look(fd, inmost=name != FOLDER)
+            self._check(fd, inmost=name != FOLDER)
         return fd
 
-    def _look(self, fd: int, *, inmost: bool) -> None:
+    def _check(self, fd: int, *, inmost: bool) -> None:
         about = os.fstat(fd)
         problem = None
         if about.st_uid != os.geteuid():
@@ -105,7 +98,7 @@ class ErrandFolder:
             problem = ManagerCode.FOLDER_WRITABLE
         if problem is not None:
             os.close(fd)
-            where = self.path if inmost else self.path.parent
+            where = self._path if inmost else self._path.parent
             raise ErrandError(message(problem, path=str(where)))
 
     def _empty(self, fd: int) -> None:
@@ -113,17 +106,17 @@ class ErrandFolder:
             with suppress(FileNotFoundError):
                 os.unlink(name, dir_fd=fd)
 
-    def _lay(self, fd: int, job: bytes, group: int) -> None:
+    def _write(self, fd: int, job: bytes, group: int) -> None:
         file = os.open(JOB, _NEW, 0o640, dir_fd=fd)
         with open(file, "wb") as out:  # noqa: PTH123 - relative to its folder
             if os.fstat(file).st_gid != group:
                 raise ErrandError(
                     message(
                         ManagerCode.FOLDER_GROUP,
-                        path=str(self.path),
+                        path=str(self._path),
                         gid=group,
                         directory=str(self._directory),
-                        parent=str(self.path.parent),
+                        parent=str(self._path.parent),
                     )
                 )
             os.fchmod(file, 0o640)  # whatever opsbot's umask is
@@ -131,7 +124,7 @@ class ErrandFolder:
 
 
 def _made(fd: int, name: str) -> int:
-    """Open a folder, which is made where there is none; the one around it passes on its group (inode(7), S_ISGID)."""
+    """Open or create a folder; its parent passes on the group (inode(7), S_ISGID)."""
     try:
         os.mkdir(name, 0o750, dir_fd=fd)
     except FileExistsError:
@@ -145,7 +138,7 @@ def _made(fd: int, name: str) -> int:
 
 def _pipe(fd: int) -> Ends:
     os.mkfifo(PIPE, 0o600, dir_fd=fd)
-    os.chmod(PIPE, 0o620, dir_fd=fd)  # in a folder where nobody else can put anything in its place
+    os.chmod(PIPE, 0o620, dir_fd=fd)  # in a folder where nobody else can replace it
     reading = os.open(PIPE, os.O_RDONLY | os.O_NONBLOCK | os.O_NOFOLLOW | os.O_CLOEXEC, dir_fd=fd)
     try:
         return Ends(reading, os.open(PIPE, os.O_WRONLY | os.O_NOFOLLOW | os.O_CLOEXEC, dir_fd=fd))

@@ -1,6 +1,9 @@
-"""The client's side of the control socket. Standard library only: `opsbot status` must start fast."""
+"""The client's side of the control socket.
 
-import http.client
+HTTP/1.0, where the end of the connection ends the answer, in a few lines: `opsbot status` must start fast, and
+http.client loads ssl and a parser of mail.
+"""
+
 import json
 import os
 import socket
@@ -8,7 +11,7 @@ import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import IO, Any, TypeVar
 from urllib.parse import urlencode
 
 from opsbot.control.endpoints import DEPLOYMENT_FOLLOW, PING, Endpoint
@@ -34,22 +37,8 @@ class AnswerError(Exception):
     """The daemon said no. `why` is from a closed list (`opsbot.core.deployment.RefusalReason`, or `http`, `error`)."""
 
     def __init__(self, why: str, text: str) -> None:
-        """Keep both."""
         super().__init__(text)
         self.why = why
-
-
-class _Connection(http.client.HTTPConnection):
-    def __init__(self, path: Path, timeout: float) -> None:
-        super().__init__("localhost", timeout=timeout)
-        self._path = path
-
-    def connect(self) -> None:
-        self.sock = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
-        self.sock.settimeout(CONNECT_SECONDS)
-        with reachable(self._path) as name:
-            self.sock.connect(name)
-        self.sock.settimeout(self.timeout)
 
 
 def _reason(error: Exception) -> str:
@@ -64,7 +53,6 @@ class Client:
     """Asks the daemon at one socket. Every method raises DaemonUnreachableError and AnswerError."""
 
     def __init__(self, path: Path) -> None:
-        """Nothing is connected yet."""
         self.path = path
 
     def _no_answer(self, error: Exception) -> DaemonUnreachableError:
@@ -73,33 +61,41 @@ class Client:
     @contextmanager
     def _request(
         self, endpoint: Endpoint[Any], values: Mapping[str, object], timeout: float
-    ) -> Iterator[http.client.HTTPResponse]:
+    ) -> Iterator[tuple[int, IO[bytes]]]:
+        """The status and the body of the answer."""
         route = "/v1/" + endpoint.path.format_map(values)
         given = {name: value for name, value in values.items() if f"{{{name}}}" not in endpoint.path}
-        headers = {"Content-Type": "application/json", "Connection": "close"}
+        body = json.dumps(given).encode() if endpoint.method == "POST" else b""
+        if given and not body:
+            route += "?" + urlencode({name: str(value) for name, value in given.items()})
+        head = [f"{endpoint.method} {route} HTTP/1.0", "Host: localhost", f"Content-Length: {len(body)}"]
         if os.geteuid() == 0 and os.environ.get("SUDO_USER"):
-            headers["X-Sudo-User"] = os.environ["SUDO_USER"].encode("ascii", "replace").decode()
-        body = json.dumps(given).encode() if endpoint.method == "POST" else None
-        query = "?" + urlencode({name: str(value) for name, value in given.items()}) if given and body is None else ""
-        connection = _Connection(self.path, timeout)
-        try:
+            head.append(f"X-Sudo-User: {' '.join(os.environ['SUDO_USER'].split())}")
+        request = "".join(f"{line}\r\n" for line in [*head, ""]).encode("ascii", "replace") + body
+        with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as connection:
             try:
-                connection.request(endpoint.method, route + query, body, headers)
-                response = connection.getresponse()
-            except (OSError, http.client.HTTPException) as error:
+                connection.settimeout(CONNECT_SECONDS)
+                with reachable(self.path) as name:
+                    connection.connect(name)
+                connection.settimeout(timeout)
+                connection.sendall(request)
+                answer = connection.makefile("rb")
+                status = int(answer.readline().split()[1])
+                while answer.readline().strip():
+                    pass  # nothing in the headers is needed
+            except (OSError, ValueError, IndexError) as error:
                 raise self._no_answer(error) from error
-            yield response
-        finally:
-            connection.close()
+            with answer:
+                yield status, answer
 
-    def _read(self, response: http.client.HTTPResponse) -> Any:
+    def _read(self, status: int, body: IO[bytes]) -> Any:
         try:
-            value = json.loads(response.read())
-        except (OSError, http.client.HTTPException, ValueError) as error:
+            value = json.loads(body.read())
+        except (OSError, ValueError) as error:
             raise self._no_answer(error) from error
-        if response.status != _OK:
+        if status != _OK:
             refused = value if isinstance(value, dict) else {}
-            raise AnswerError(str(refused.get("why", "http")), str(refused.get("text", f"HTTP {response.status}")))
+            raise AnswerError(str(refused.get("why", "http")), str(refused.get("text", f"HTTP {status}")))
         return value
 
     def _decoded(self, endpoint: Endpoint[T], value: Any) -> T:
@@ -110,24 +106,23 @@ class Client:
             raise AnswerError("error", text) from error
 
     def ask(self, endpoint: Endpoint[T], **values: object) -> T:
-        """One question, one answer."""
-        with self._request(endpoint, values, endpoint.seconds) as response:
-            return self._decoded(endpoint, self._read(response))
+        with self._request(endpoint, values, endpoint.seconds) as (status, body):
+            return self._decoded(endpoint, self._read(status, body))
 
     def follow(
         self, endpoint: Endpoint[T], *, when_quiet: Callable[[], None] = lambda: None, **values: object
     ) -> Iterator[T]:
-        """A stream's values, until its end. An end that is not the stream's own raises NoAnswerError.
+        """A stream's values, until its end, which may be that of the daemon.
 
         when_quiet: called every few seconds while nothing comes.
         """
-        with self._request(endpoint, values, STREAM_SECONDS) as response:
-            if response.status != _OK:
-                self._read(response)
+        with self._request(endpoint, values, STREAM_SECONDS) as (status, body):
+            if status != _OK:
+                self._read(status, body)
             while True:
                 try:
-                    line = response.readline()
-                except (OSError, http.client.HTTPException, ValueError) as error:
+                    line = body.readline()
+                except OSError as error:
                     raise self._no_answer(error) from error
                 if not line:
                     return
@@ -170,8 +165,8 @@ class Client:
 def find(state: Path | None) -> Path:
     """The socket of the daemon with this state directory.
 
-    It stands in the daemon's `$RUNTIME_DIRECTORY` where systemd gave it one, which this process does not have: the
-    usual place is tried, and counts only where the daemon there says that it works on the same state directory.
+    It is in the daemon's `$RUNTIME_DIRECTORY` if systemd gave it one, which this process does not have: the usual place
+    is tried, and counts only if the daemon there says that it uses the same state directory.
     """
     runtime = os.environ.get("RUNTIME_DIRECTORY", "").split(":")[0]
     if runtime:

@@ -1,4 +1,4 @@
-"""The reference of all keys, derived from their declarations: `python -m opsbot.config_file.reference`."""
+"""The reference of all keys, derived from their declarations: `python -m docs.reference`."""
 
 import ast
 import inspect
@@ -19,7 +19,7 @@ _TAKEN_UP = {
 _INTRODUCTION = """\
 # Configuration
 
-<!-- Written by `python -m opsbot.config_file.reference > docs/configuration.md`; a test compares the two. -->
+<!-- Written by `python -m docs.reference > docs/configuration.md`; a test compares the two. -->
 
 opsbot reads one file, in [TOML](https://toml.io/en/v1.1.0). `opsbot init` writes a first one by asking,
 [`config.toml.example`](../config.toml.example) is a whole one with reasons, and `opsbot check -c FILE` prints all that
@@ -53,13 +53,12 @@ file, comments included, and never prints it. The secrets of a supervised servic
 
 
 def reference() -> str:
-    """The whole page, as Markdown."""
     return "\n".join([_INTRODUCTION, *(_section(path, table) for path, table in walk(ROOT) if table.keys)])
 
 
 @cache
 def sentences(of: type) -> dict[str, str]:
-    """What stands below each field of a value, and in its properties: what its keys mean."""
+    """The docstrings below the fields of a value, and of its properties: what its keys mean."""
     body = cast("ast.ClassDef", ast.parse(inspect.getsource(of)).body[0]).body
     said = {node.name: ast.get_docstring(node) or "" for node in body if isinstance(node, ast.FunctionDef)}
     for node, below in pairwise(body):
