@@ -13,7 +13,7 @@ from opsbot.core.model import AuditEntry, Effect, Incident
 from opsbot.core.subjects import subject_name
 from opsbot.formatting import duration
 from opsbot.messages.deployments import deployment_status
-from opsbot.messages.root_cause_line import root_cause_line
+from opsbot.messages.root_cause_line import kind_name, root_cause_line
 
 if TYPE_CHECKING:
     from opsbot.core.root_cause import RootCause
@@ -97,7 +97,7 @@ class _DatedOnce(DiscordStyle):
 def why(service: str, found: "RootCause") -> RenderedMessage:
     """`/why`: the line, and below it what it rests on."""
     line = root_cause_line(found, _DatedOnce(600))
-    rests_on = [f"{moment(one.at, 'f')} {one.kind}: {to_markdown(one.text, 160)}" for one in found.events]
+    rests_on = [f"{moment(one.at, 'f')} {kind_name(one.kind)}: {to_markdown(one.text, 160)}" for one in found.events]
     title = f"Why: {service}" if rests_on else ""
     return RenderedMessage(line, title, fit(reversed(rests_on), DESCRIPTION), BLUE if found.known else GREY)
 

@@ -16,6 +16,7 @@ from opsbot.core.windows import Window
 from opsbot.formatting import duration, plain_times, since, size, whose
 from opsbot.messages import render
 from opsbot.messages.deployments import deployment_status
+from opsbot.messages.root_cause_line import kind_name
 from opsbot.services.port import LogLine, ServiceState
 
 GOOD, BAD, ODD = "green", "red", "yellow"
@@ -359,7 +360,9 @@ def incidents(reply: shapes.IncidentsReply, screen: Screen) -> list[str]:
 def why(reply: shapes.WhyReply, screen: Screen) -> list[str]:
     paint = screen.paint
     lines = [paint(plain(reply.line), "bold" if reply.known else ODD)]
-    return lines + [f"  {paint(stamp(one.at), 'dim')}  {one.kind:<8}{plain(one.text)}" for one in reply.events]
+    return lines + [
+        f"  {paint(stamp(one.at), 'dim')}  {kind_name(one.kind):<10}{plain(one.text)}" for one in reply.events
+    ]
 
 
 def incident_lines(one: shapes.IncidentReply, paint: Paint, now: datetime) -> list[str]:

@@ -24,3 +24,8 @@ def root_cause_line(found: "RootCause", style: TextStyle | None = None) -> str:
     """The clauses as one sentence. style: plain text if None."""
     style = _PlainTimes() if style is None else style
     return "".join(render(each, style) for each in found.clauses).rstrip(".") + "."
+
+
+def kind_name(kind: str) -> str:
+    """Return the word for a kind of timeline entry, whose values in the control API are older than the vocabulary."""
+    return {"trouble": "incident", "deed": "action", "well": "recovered"}.get(kind, kind)
