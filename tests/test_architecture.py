@@ -30,7 +30,7 @@ def test_every_path_exists() -> None:
 def test_the_main_paths_are_short() -> None:
     deploy, check = PAGE.partition("`/deploy api`")[2].split("A failed check, from")
 
-    assert len(files(deploy)) <= 16
+    assert len(files(deploy)) <= 15
     assert len(files(check.partition("## Rules")[0])) <= 14
 
 

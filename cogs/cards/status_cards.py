@@ -7,7 +7,7 @@ from cogs.cards.history_cards import deployment_line
 from cogs.cards.rendered import AMBER, DESCRIPTION, GREEN, RED, RenderedMessage
 from cogs.cards.style import to_markdown
 from cogs.cards.text import code, escape, escape_keeping_times, fit, moment
-from opsbot.core.deployment import Hold
+from opsbot.core.deployment import SHORT, Hold
 from opsbot.core.gauge import in_about
 from opsbot.core.health import CheckHealth, Verdict
 from opsbot.core.message import Message
@@ -104,7 +104,7 @@ def colour_of(healths: Iterable[ServiceHealth]) -> int:
 def release_of(status: ServiceStatus) -> str:
     """The commit, or the release, that is live; "" where none is."""
     if status.release is not None:
-        return code(status.release.commit[:10])
+        return code(status.release.commit[:SHORT])
     return code(status.live.release) if status.live is not None else ""
 
 
@@ -214,7 +214,7 @@ def hold_line(hold: Hold) -> str:
     """Why nothing is deployed."""
     if hold.waits:
         why = f" ({to_markdown(hold.reason)})" if hold.reason else ""
-        commit = code(hold.waits[:10])
+        commit = code(hold.waits[:SHORT])
         return f"⏸ Automatic deploys are paused until a commit newer than {commit} is pushed or /resume is used{why}"
     why = f": {to_markdown(hold.reason)}" if hold.reason else ""
     return f"⏸ Deploys are paused by {escape(hold.actor, 60)} {moment(hold.at)}{why}"
@@ -253,7 +253,7 @@ def _source(status: ServiceStatus) -> str:
     if source.failing_since is not None:
         since = moment(source.failing_since, "f")
         return f"⚠️ No answer from the repository since {since}: {to_markdown(source.failure, 200)}"
-    head = f" at {code(source.head[:10])}" if source.head else ""
+    head = f" at {code(source.head[:SHORT])}" if source.head else ""
     return f"Branch{head}, asked {moment(source.answered_at)}; {mode}"
 
 

@@ -36,7 +36,7 @@ class DeploymentKind(StrEnum):
     ROLLBACK = "rollback"
 
 
-SHORT = 10
+SHORT = 7
 """Digits of a commit id that people are shown."""
 
 
@@ -109,7 +109,7 @@ class Commit:
 
     @property
     def short(self) -> str:
-        """The first ten digits."""
+        """The digits that people are shown."""
         return self.id[:SHORT]
 
 

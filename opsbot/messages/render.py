@@ -23,7 +23,7 @@ from datetime import UTC, datetime, timedelta
 from functools import lru_cache
 from typing import Protocol
 
-from opsbot.core.deployment import commit_in
+from opsbot.core.deployment import SHORT, commit_in
 from opsbot.core.message import GeneralCode, Message, MessageError, Param
 from opsbot.formatting import duration, size
 from opsbot.messages.catalogue import texts
@@ -31,8 +31,6 @@ from opsbot.messages.text import Text
 
 _ENDS = {"sentence": ".", "clause": ""}
 _BETWEEN = {"clauses": "; ", "or": " or ", "lines": "\n"}
-SHORT = 10
-"""Characters of a commit id that are shown."""
 
 
 class TextStyle(Protocol):

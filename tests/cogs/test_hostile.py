@@ -190,7 +190,7 @@ def test_a_failed_deployment_says_what_where_why_and_what_is_next() -> None:
         deployment, Around("blue", "https://github.com/a/b", blocked=Quarantine(None, START))
     )
     for words in (
-        "`aaaaaaaaaa` → `bbbbbbbbbb`",
+        "`aaaaaaa` → `bbbbbbb`",
         "on blue",
         "compare",
         "Break the install · Ada",
@@ -204,5 +204,5 @@ def test_a_failed_deployment_says_what_where_why_and_what_is_next() -> None:
     ):
         assert words in shown.text, words
     assert "line 14\n" not in shown.text
-    assert shown.content == "❌ api: installation of `bbbbbbbbbb` failed (deployment 7); nothing live was changed."
+    assert shown.content == "❌ api: installation of `bbbbbbb` failed (deployment 7); nothing live was changed."
     assert shown.footer == "blue · #d7"
