@@ -130,7 +130,6 @@ def _step_line(step: DeploymentStep) -> str:
 
 
 def _phases(deployment: Deployment) -> list[str]:
-    """Each step with its time; then what is still to come."""
     lines = [_step_line(step) for step in deployment.steps]
     seen = {step.phase for step in deployment.steps}
     if deployment.finished or deployment.phase is Phase.UNDOING:

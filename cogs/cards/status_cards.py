@@ -58,7 +58,6 @@ def reasons_of(health: ServiceHealth, most: int = 300) -> str:
 
 
 def sign(health: ServiceHealth) -> str:
-    """The state as a coloured dot."""
     return SIGNS[health.state]
 
 
@@ -109,7 +108,6 @@ def release_of(status: ServiceStatus) -> str:
 
 
 def status_line(status: ServiceStatus) -> str:
-    """One service on one line."""
     started = f"started {moment(status.state.started_at)}" if status.state.started_at and status.state.pid else ""
     parts = [*_notes(status), release_of(status), started, _figures(status)]
     begin = f"{sign(status.health)} **{escape(status.service)}** {in_words(status.health)} · "
@@ -134,7 +132,6 @@ def _notes(status: ServiceStatus) -> list[str]:
 
 
 def host_line(host: HostFigures, name: str) -> str:
-    """The host on one line."""
     disks = " · ".join(
         f"{escape(str(disk.path), 40)} {size(disk.free)} free of {size(disk.total)}" for disk in host.disks
     )
@@ -211,7 +208,6 @@ def growth_line(growth: Growth) -> str:
 
 
 def hold_line(hold: Hold) -> str:
-    """Why nothing is deployed."""
     if hold.waits:
         why = f" ({to_markdown(hold.reason)})" if hold.reason else ""
         commit = code(hold.waits[:SHORT])
@@ -221,13 +217,11 @@ def hold_line(hold: Hold) -> str:
 
 
 def silence_line(silence: Silence) -> str:
-    """Until when alerts are kept back."""
     why = f": {escape(silence.reason)}" if silence.reason else ""
     return f"🔕 Silenced by {escape(silence.actor, 60)} until {moment(silence.until, 'f')}{why}"
 
 
 def _of_bot(status: ServiceStatus) -> list[str]:
-    """What a Discord bot waits for, and how its login budget stands."""
     lines = []
     if status.discord_away is not None:
         lines.append(f"🌩️ Discord is away since {moment(status.discord_away, 'f')}")
@@ -298,8 +292,3 @@ def _text(text: str | Message, most: int = 300) -> str:
 def against_advice(against: Message | None) -> str:
     """What a person who restarted a service by hand should know: why opsbot itself would not have."""
     return f"\n⚠️ opsbot itself would not have: {to_markdown(against)}" if against else ""
-
-
-def waits_text(value: str | Message, most: int = 300) -> str:
-    """What a service waits for."""
-    return to_markdown(value, most) if isinstance(value, Message) else escape_keeping_times(value, most)

@@ -46,12 +46,10 @@ class ButtonPress:
 
     @property
     def engine(self) -> Engine:
-        """The bot's engine."""
         return self.bot.engine
 
     @property
     def name(self) -> str:
-        """The service's name, escaped."""
         return escape(self.service)
 
     @property
@@ -246,7 +244,6 @@ async def carry_out(handler: ButtonHandler, press: ButtonPress) -> RenderedMessa
 
 
 async def press(interaction: discord.Interaction, action: str, service: str, ident: str) -> None:
-    """Handle a pressed button."""
     bot, handler = bot_of(interaction), HANDLERS.get(action)
     if action == "ack":
         await ask_why(bot.engine, interaction, service, ident)
