@@ -26,8 +26,8 @@ from cogs.delivery.channel import OpsChannel
 from opsbot.bot.run import run_bot
 from opsbot.config import Config
 from opsbot.config_file import load
+from opsbot.core.dependencies import FailingCheck
 from opsbot.core.incident import IncidentEventKind, Resolution, check_cause, event
-from opsbot.core.layers import FailingCheck
 from opsbot.core.message import message, plain
 from opsbot.core.model import Evidence, Incident
 from opsbot.core.recovery import AttemptBy

@@ -3,12 +3,15 @@
 import ast
 import inspect
 import sys
+from datetime import time, timedelta
 from functools import cache
 from itertools import pairwise
-from typing import cast
+from typing import Any, cast
 
-from opsbot.config_file.schema import ROOT, Table, TableKey, header, walk
-from opsbot.core.keys import Reload
+from opsbot.config_file.kinds import quoted
+from opsbot.config_file.schema import ABSENT, ROOT, Table, TableKey, header, walk
+from opsbot.core.amounts import show_duration, show_size
+from opsbot.core.keys import Format, Reload
 
 _TAKEN_UP = {
     Reload.AT_ONCE: "",
@@ -67,6 +70,40 @@ def sentences(of: type) -> dict[str, str]:
     return {name: " ".join(text.split()) for name, text in said.items()}
 
 
+def default_text(key: TableKey) -> str:
+    """The default as TOML; "" where there is none that could be written down."""
+    return "" if key.unset or key.default is ABSENT or key.default is None else toml(key.default, key.declared.format)
+
+
+def toml(value: Any, form: Format | None = None) -> str:
+    """A value of the configuration as the file would say it. form: of its key."""
+    match value:
+        case (None, 0) if form is Format.LISTEN:
+            return '"off"'
+        case (str(host), int(port)):
+            return quoted(f"[{host}]:{port}" if ":" in host else f"{host}:{port}")
+        case (int(low), int(high)) if form is Format.STATUSES:
+            return str(low) if low == high else quoted(f"{low}-{high}")
+        case (one,) if form is Format.STATUSES:
+            return toml(one, form)
+        case bool():
+            return str(value).lower()
+        case int() | float():
+            return quoted(show_size(int(value))) if form is Format.SIZE else str(value)
+        case timedelta():
+            return quoted(show_duration(value))
+        case time():
+            return quoted(f"{value:%H:%M}")
+        case frozenset() | tuple() | list():
+            each = sorted(value) if isinstance(value, frozenset) else value
+            return "[" + ", ".join(toml(one, form) for one in each) + "]"
+        case dict():
+            return (
+                "{ " + ", ".join(f"{quoted(key)} = {toml(one)}" for key, one in value.items()) + " }" if value else "{}"
+            )
+    return quoted(str(value))
+
+
 def _section(path: str, table: Table) -> str:
     title = f"## `{header(path, table)}`" if path else "## At the top of the file"
     said = " ".join((table.of.__doc__ or "").split()) if path else "Keys that stand before the first table."
@@ -78,7 +115,8 @@ def _section(path: str, table: Table) -> str:
 
 
 def _row(key: TableKey, said: str) -> str:
-    first = "required" if key.required else f"`{key.default_text}`" if key.default_text else key.unset
+    default = default_text(key)
+    first = "required" if key.required else f"`{default}`" if default else key.unset
     said = _of_secret(key, said) if key.part else said
     only = f" Only for `{key.declared.only}` checks." if key.declared.only else ""
     cells = (f"`{key.name}`", key.kind.what, first, said + only + _TAKEN_UP[key.declared.reload])

@@ -494,7 +494,13 @@ class Service:
     `command`."""
     units: Annotated[
         tuple[UnitName, ...],
-        Key(what="an array of unit names", example='["app@1.service", "app@2.service"]', unset="the one in `unit`"),
+        Key(
+            what="an array of unit names",
+            example='["app@1.service", "app@2.service"]',
+            unset="the one in `unit`",
+            least=1,
+            once=True,
+        ),
     ] = ()
     """Several units that are one service, such as instances of a template: a deploy restarts them one after the other
     in this order, each verified before the next."""
@@ -529,7 +535,7 @@ class Service:
     """Environment variables for the command that are no secrets."""
     depends_on: Annotated[
         tuple[Annotated[str, Key(what="the name of a service", example="postgres", most=64)], ...],
-        Key(what="an array of services"),
+        Key(what="an array of services", once=True),
     ] = ()
     """Services of this file that it needs. What fails because one of them fails is listed in that one's incident, is
     not restarted meanwhile, and gets no alert of its own."""

@@ -1,13 +1,16 @@
 """What every test may use: see `tests/fixtures/`."""
 
+import asyncio
 import os
 import signal
 import subprocess
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import NoReturn
 
 import pytest
 from blockbuster import blockbuster_ctx
+
+from tests.fixtures.virtual import VirtualLoop
 
 pytest_plugins = ["tests.fixtures.sample"]
 
@@ -23,6 +26,30 @@ def nothing_blocks() -> Iterator[None]:
     with blockbuster_ctx(["opsbot", "cogs"]) as guard:
         guard.functions["threading.Lock.acquire"].can_block_in("/coverage/collector.py", {"lock_data"})
         yield
+
+
+VIRTUAL_TIME = (
+    "tests/cogs/",
+    "tests/delivery/",
+    "tests/standin/",
+    "tests/watch/",
+    "tests/watchdog/",
+    "tests/web/",
+    *(
+        f"tests/scenarios/test_{name}.py"
+        for name in ("alerts", "deaf", "discord_away", "incidents", "silences", "storms", "worse")
+    ),
+)
+"""Where all parts run in one event loop, whose clock jumps (tests/fixtures/virtual.py).
+
+A test there in which a process or another thread takes part is marked `real_time`.
+"""
+
+
+def pytest_asyncio_loop_factories(item: pytest.Item) -> dict[str, Callable[[], asyncio.AbstractEventLoop]]:
+    """Where time is virtual, tests run on a loop whose clock jumps."""
+    virtual = item.nodeid.startswith(VIRTUAL_TIME) and item.get_closest_marker("real_time") is None
+    return {"virtual": VirtualLoop} if virtual else {"real": asyncio.new_event_loop}
 
 
 LONG = (

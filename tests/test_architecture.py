@@ -31,7 +31,7 @@ def test_the_main_paths_are_short() -> None:
     deploy, check = PAGE.partition("`/deploy api`")[2].split("A failed check, from")
 
     assert len(files(deploy)) <= 15
-    assert len(files(check.partition("## Rules")[0])) <= 14
+    assert len(files(check.partition("\n\nWhat happens to a service")[0])) <= 12
 
 
 def files(text: str) -> set[str]:

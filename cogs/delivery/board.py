@@ -7,7 +7,6 @@ switched off, it is deleted. Edits are at least a minute apart, happen only afte
 
 import asyncio
 import logging
-import time
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 
@@ -20,6 +19,7 @@ from cogs.delivery.rate_budget import WritePriority
 from opsbot.core.model import Board
 from opsbot.engine import Engine
 from opsbot.engine.status import Overview
+from opsbot.runtime.ticks import loop_time
 
 log = logging.getLogger(__name__)
 
@@ -142,7 +142,7 @@ class StatusBoard(DeliveryLoop):
     # Existing board
 
     async def _keep_true(self, ours: Board, message: int, seen: Overview, digest: str) -> float | None:
-        if time.monotonic() - self._checked > self._pace.board_look:
+        if loop_time() - self._checked > self._pace.board_look:
             await self._check(message)
         if not ours.pinned and not self._cannot_pin:
             ours = await self._pin(ours, message)
@@ -173,7 +173,7 @@ class StatusBoard(DeliveryLoop):
             await pins.still_there(self._channel, message)
         except (ClosedError, RefusedMessageError) as error:
             log.info("cannot check whether the board still exists: %s", error)
-        self._checked = time.monotonic()
+        self._checked = loop_time()
 
     async def _pin(self, ours: Board, message: int) -> Board:
         try:

@@ -4,7 +4,6 @@ It edits within Discord's rate limits and always ends with the latest state.
 """
 
 import logging
-import time
 from dataclasses import replace
 
 from cogs.cards.common import late
@@ -13,6 +12,7 @@ from cogs.delivery.delivery_loop import DeliveryLoop, DeliveryPace, OnProblem
 from cogs.delivery.message_builder import RenderedNotification, build_message, silenced_line
 from opsbot.core.model import Notification, NotificationKind
 from opsbot.engine import Engine
+from opsbot.runtime.ticks import loop_time
 
 log = logging.getLogger(__name__)
 
@@ -31,7 +31,7 @@ class CardEditor(DeliveryLoop):
         rests = []
         # Least recently edited first, so that a constantly changing card starves no other.
         for card in sorted(cards, key=lambda each: self._edited.get(each.id, 0.0)):
-            rest = self._edited.get(card.id, 0.0) + self._pace.card - time.monotonic()
+            rest = self._edited.get(card.id, 0.0) + self._pace.card - loop_time()
             if rest > 0:
                 rests.append(rest)
                 continue
@@ -76,7 +76,7 @@ class CardEditor(DeliveryLoop):
         return True
 
     async def _edit(self, card: Notification, current: RenderedNotification) -> bool:
-        self._edited[card.id] = time.monotonic()
+        self._edited[card.id] = loop_time()
         try:
             await self._channel.edit(card.message_id or 0, current.shown)
         except GoneError:

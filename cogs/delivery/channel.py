@@ -5,7 +5,6 @@ Maps Discord's failures to the four that matter.
 
 import asyncio
 import logging
-import time
 from collections.abc import Callable, Collection, Coroutine
 from contextlib import suppress
 from datetime import UTC, datetime, timedelta
@@ -18,6 +17,7 @@ from cogs.cards.rendered import RenderedMessage
 from cogs.cards.text import one_line
 from cogs.delivery.rate_budget import RateBudget, RateKey, WriteKind, WritePriority
 from cogs.interactions.views import view_of
+from opsbot.runtime.ticks import loop_time
 
 log = logging.getLogger(__name__)
 
@@ -104,7 +104,7 @@ class OpsChannel:
         client = self._client()
         if client is None:
             raise AwayError("opsbot is not logged in to Discord")
-        rest = self._banned_until - time.monotonic()
+        rest = self._banned_until - loop_time()
         if rest > 0:
             raise AwayError("Discord bans this host's address for now", rest)
         return client
@@ -339,7 +339,7 @@ class OpsChannel:
         after = _seconds(headers.get("Retry-After"))
         if "Via" not in headers or "json" not in headers.get("Content-Type", ""):
             # Cloudflare's answer concerns every request of this address, not one route.
-            self._banned_until = max(self._banned_until, time.monotonic() + after)
+            self._banned_until = max(self._banned_until, loop_time() + after)
         return AwayError(f"too many requests: {error.text}", after)
 
     def _meaning(self, error: discord.HTTPException) -> Exception:

@@ -7,7 +7,6 @@ the previous one, so that none is lost while an edit waits.
 import asyncio
 import logging
 import secrets
-import time
 from collections import deque
 from collections.abc import AsyncIterator
 from contextlib import aclosing, suppress
@@ -22,6 +21,7 @@ from cogs.delivery.rate_budget import WritePriority
 from opsbot.core.access import Actor
 from opsbot.engine import Engine
 from opsbot.messages import describe
+from opsbot.runtime.ticks import loop_time
 from opsbot.services.port import LogLine, ManagerError
 
 log = logging.getLogger(__name__)
@@ -52,8 +52,8 @@ class LiveTail:
         self._gone = False
         """Whether its message can no longer be edited."""
         self._ends = engine.clock() + timedelta(seconds=pace.tail_most)
-        self._until = time.monotonic() + pace.tail_most
-        self._edited = time.monotonic()
+        self._until = loop_time() + pace.tail_most
+        self._edited = loop_time()
 
     def end(self, why: str) -> None:
         """End it for this reason; the first reason counts."""
@@ -127,26 +127,26 @@ class LiveTail:
     async def _wait(self) -> None:
         """Wait until there are new lines and an edit is possible, or until the end."""
         with suppress(TimeoutError):
-            async with asyncio.timeout(min(LOOK_SECONDS, max(self._until - time.monotonic(), 0.0))):
+            async with asyncio.timeout(min(LOOK_SECONDS, max(self._until - loop_time(), 0.0))):
                 await self._changed.wait()
-        while not self._why and (rest := self._due() - time.monotonic()) > 0:
+        while not self._why and (rest := self._due() - loop_time()) > 0:
             self._changed.clear()
             with suppress(TimeoutError):
                 async with asyncio.timeout(rest):
                     await self._changed.wait()
         self._changed.clear()
-        if time.monotonic() >= self._until:
+        if loop_time() >= self._until:
             self.end("its time limit was reached")
         elif self.service not in self._engine.config.services:
             self.end("the service is no longer configured")
 
     def _due(self) -> float:
         rest = self._channel.rest_to_edit(self.message or 0, WritePriority.TAIL)
-        return max(self._edited + self._pace.tail, time.monotonic() + rest)
+        return max(self._edited + self._pace.tail, loop_time() + rest)
 
     async def _edit(self, shown: RenderedMessage, rank: WritePriority = WritePriority.CARD) -> bool:
         """Edit the message; returns whether no retry is needed."""
-        self._edited = time.monotonic()
+        self._edited = loop_time()
         try:
             await self._channel.edit(self.message or 0, shown, rank)
         except AwayError as error:

@@ -6,7 +6,6 @@ last, which always leave one request for others.
 """
 
 import asyncio
-import time
 from bisect import insort
 from collections import Counter, deque
 from collections.abc import Awaitable, Callable, Iterable
@@ -14,6 +13,8 @@ from contextlib import suppress
 from dataclasses import dataclass, field
 from enum import IntEnum, StrEnum
 from itertools import count
+
+from opsbot.runtime.ticks import loop_time
 
 
 class WritePriority(IntEnum):
@@ -131,7 +132,7 @@ class RateBudget:
     def __init__(
         self,
         limits: WriteLimits = WriteLimits(),
-        clock: Callable[[], float] = time.monotonic,
+        clock: Callable[[], float] = loop_time,
         until: Callable[[asyncio.Event, float], Awaitable[None]] = _until,
     ) -> None:
         """clock: monotonic seconds. until: waits for an event with a timeout in these seconds."""

@@ -1,7 +1,6 @@
 """Threads of incidents, created from the card and again after deletion."""
 
 import logging
-import time
 
 from cogs.cards.reminder_cards import thread_name
 from cogs.delivery.channel import ClosedError, GoneError, OpsChannel, RefusedMessageError
@@ -11,6 +10,7 @@ from opsbot.core.model import Incident, Notification
 from opsbot.core.notices import NoticeCode
 from opsbot.core.subjects import subject_name
 from opsbot.engine import Engine
+from opsbot.runtime.ticks import loop_time
 
 log = logging.getLogger(__name__)
 
@@ -46,7 +46,7 @@ class Threads:
         known = await self._engine.outbox.thread(incident.id)
         if known is not None:
             return known
-        if card.message_id is None or time.monotonic() < self._not_before:
+        if card.message_id is None or loop_time() < self._not_before:
             return None
         name = self._channel.clean(thread_name(incident))
         try:
@@ -55,7 +55,7 @@ class Threads:
             raise CardGoneError(str(error)) from error
         except (ClosedError, RefusedMessageError) as error:
             # Retried rarely: such answers count towards a ban of the IP address.
-            self._not_before = time.monotonic() + self._closed
+            self._not_before = loop_time() + self._closed
             log.warning("the incident of %s has no thread: %s", incident.service, error)
             self._on_problem("threads", CANNOT)
             return None

@@ -9,7 +9,6 @@ safely be repeated.
 import asyncio
 import logging
 import secrets
-import time
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from typing import Any, TypeVar, cast
@@ -23,6 +22,7 @@ from cogs.interactions.views import view_of
 from opsbot.core.access import Action, Actor
 from opsbot.core.deployment import Refused
 from opsbot.engine import Engine
+from opsbot.runtime.ticks import loop_time
 
 log = logging.getLogger(__name__)
 
@@ -64,14 +64,14 @@ async def acknowledge(interaction: discord.Interaction, *, private: bool, update
 
 
 async def _taken(interaction: discord.Interaction, *, private: bool, update: bool) -> bool:
-    began, uncertain = time.monotonic(), False
-    while time.monotonic() - began < ACKNOWLEDGE_SECONDS:
+    began, uncertain = loop_time(), False
+    while loop_time() - began < ACKNOWLEDGE_SECONDS:
         try:
             async with asyncio.timeout(ACKNOWLEDGE_SECONDS):
                 await interaction.response.defer(ephemeral=private, thinking=not update)
         except discord.HTTPException as error:
             if error.code == ALREADY_ACKNOWLEDGED:
-                return uncertain or time.monotonic() - began >= FIRST_RETRY_SECONDS
+                return uncertain or loop_time() - began >= FIRST_RETRY_SECONDS
             log.info("interaction dropped, its acknowledgement was rejected: %s", error)
             return False
         except CONNECTION as error:

@@ -1,6 +1,5 @@
 """Resolve the requesting user, service, release and duration of a command."""
 
-import time
 from collections import OrderedDict
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -18,6 +17,7 @@ from opsbot.core.deploy_codes import RefusalCode
 from opsbot.core.deployment import RefusalReason, Refused
 from opsbot.core.message import message
 from opsbot.engine import Engine
+from opsbot.runtime.ticks import loop_time
 
 if TYPE_CHECKING:
     from cogs.delivery.live_tails import LiveTails
@@ -50,7 +50,7 @@ class Clicks:
 
         Otherwise record it as being done now.
         """
-        now = time.monotonic()
+        now = loop_time()
         self.deeds = {known: value for known, value in self.deeds.items() if now - value[0] < TWICE_SECONDS}
         if deed in self.deeds:
             return self.deeds[deed][1]

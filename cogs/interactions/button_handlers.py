@@ -8,7 +8,7 @@ A button may be outdated when it is pressed, so each handler first checks that i
 import hashlib
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
+from datetime import timedelta
 
 import discord
 
@@ -164,7 +164,7 @@ async def _rollback(press: ButtonPress) -> Handled:
     live, target = plan
     if over := await _over(press, live):
         return over
-    expires = int((datetime.now(UTC) + CONFIRM).timestamp())
+    expires = int((press.engine.clock() + CONFIRM).timestamp())
     ident = f"{expires}.{_digest(live, target)}"
     asked = f"asked to confirm {target.name}"
     await press.engine.door.note(
@@ -196,7 +196,7 @@ async def _over(press: ButtonPress, live: Live) -> str:
 
 async def _yes(press: ButtonPress) -> Handled:
     expires, _, digest = press.ident.partition(".")
-    if not expires.isdecimal() or datetime.now(UTC).timestamp() > int(expires):
+    if not expires.isdecimal() or press.engine.clock().timestamp() > int(expires):
         return "This confirmation has expired; nothing was rolled back. Press Roll back again."
     plan = await _plan(press)
     if isinstance(plan, Refused):
@@ -229,7 +229,7 @@ ANSWERS = frozenset({"yes", "no"})
 
 
 async def carry_out(handler: ButtonHandler, press: ButtonPress) -> RenderedMessage | Interim:
-    """Check the rank, do what the button stands for, and return the answer."""
+    """Check the rank, run the handler, and return the answer."""
     door, result = press.engine.door, None
     if handler.admit is not None:
         detail = handler.admit.format(ident=press.ident)

@@ -1,6 +1,5 @@
 """Measure clock skew from the Date header of Discord's responses."""
 
-import time
 from collections.abc import Callable
 from datetime import datetime, timedelta
 from types import SimpleNamespace
@@ -8,6 +7,7 @@ from types import SimpleNamespace
 import aiohttp
 
 from opsbot.host.clock_skew import ClockSkew
+from opsbot.runtime.ticks import loop_time
 
 
 def clock_trace(clock_skew: ClockSkew, clock: Callable[[], datetime]) -> aiohttp.TraceConfig:
@@ -15,12 +15,12 @@ def clock_trace(clock_skew: ClockSkew, clock: Callable[[], datetime]) -> aiohttp
     trace = aiohttp.TraceConfig()
 
     async def began(_: aiohttp.ClientSession, context: SimpleNamespace, __: aiohttp.TraceRequestStartParams) -> None:
-        context.sent = time.monotonic()
+        context.sent = loop_time()
 
     async def ended(_: aiohttp.ClientSession, context: SimpleNamespace, params: aiohttp.TraceRequestEndParams) -> None:
         date, now = params.response.headers.get("Date"), clock()
         if date:
-            clock_skew.record(now - timedelta(seconds=time.monotonic() - context.sent), now, date)
+            clock_skew.record(now - timedelta(seconds=loop_time() - context.sent), now, date)
 
     trace.on_request_start.append(began)
     trace.on_request_end.append(ended)

@@ -29,6 +29,8 @@ import yarl
 from discord.ext import commands
 from discord.gateway import DiscordWebSocket, ReconnectWebSocket
 
+from opsbot.runtime.ticks import loop_time
+
 log = logging.getLogger(__name__)
 
 FATAL = frozenset({4004, 4010, 4011, 4012, 4013, 4014})
@@ -99,7 +101,7 @@ class PatientBot(commands.Bot):
         """
         failures, resume = 0, False
         while not self.is_closed():
-            began = time.monotonic()
+            began = loop_time()
             try:
                 self.ws = await self._open(resume=resume, failures=failures)
                 resume = True
@@ -118,7 +120,7 @@ class PatientBot(commands.Bot):
             self.dispatch("disconnect")
             if not reconnect:
                 return
-            failures = 0 if time.monotonic() - began >= self.pace.healthy else failures + 1
+            failures = 0 if loop_time() - began >= self.pace.healthy else failures + 1
             # Retry at once after a loss: usually only the connection was cut.
             await asyncio.sleep(self.pace.wait(failures - 1))
 
@@ -137,9 +139,10 @@ class PatientBot(commands.Bot):
                     self, gateway=address, session=before.session_id, sequence=before.sequence, resume=True
                 )
         address = await self._address(identify=True)
-        await asyncio.sleep(self._identified + self.pace.identify - time.monotonic())
+        # At most so long: an earlier loop of this process may have had another clock.
+        await asyncio.sleep(min(self._identified + self.pace.identify - loop_time(), self.pace.identify))
         async with asyncio.timeout(self.pace.connect):
-            PatientBot._identified = time.monotonic()
+            PatientBot._identified = loop_time()
             return await Socket.from_client(self, gateway=address, initial=before is None)
 
     def unanswered_seconds(self) -> float:

@@ -66,7 +66,7 @@ class CleanupRunner:
         most: int = DELETED_MOST,
         run_as: Errands | None = None,
     ) -> None:
-        """most: maximum number of files that one run may delete. run_as: runs cleanups as the service's user."""
+        """most: files that one run may delete. run_as: runs it as the service's user."""
         self._services = config.services
         self._run_as = run_as
         self._store = store

@@ -1,4 +1,4 @@
-"""Run a cleanup as the service's user, which owns the files; opsbot may not delete in its folders.
+"""Run a cleanup as the service's user: opsbot may not delete in its folders.
 
 The same cleaner runs in a process of that user, which can see the files its processes have open. Its output is
 untrusted: it is bounded, and names of unknown patterns are ignored.
@@ -81,7 +81,7 @@ def encoded(result: CleanupResult) -> str:
 
 
 def decoded(said: bytes, patterns: Collection[str]) -> CleanupResult:
-    """Parse a result and bound its values; ValueError, KeyError or TypeError if malformed."""
+    """Parse and bound a result; ValueError, KeyError or TypeError if malformed."""
     answer = json.loads(said)
     problems = {
         (pattern, Deletion(operation)): CleanupProblem(

@@ -96,7 +96,7 @@ class FileCleaner:
     """One run, over files last modified before `before` (seconds since the epoch)."""
 
     def __init__(self, before: float, keep_out: Collection[File], stop: threading.Event, most: int) -> None:
-        """keep_out: folders to skip. stop: set to end the run. most: maximum number of files to delete."""
+        """keep_out: folders to skip. stop: ends the run. most: files to delete at most."""
         self.result = CleanupResult()
         self._before = before
         self._keep_out = keep_out

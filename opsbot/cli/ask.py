@@ -17,7 +17,7 @@ from opsbot.cli import FAILED, FINE, REFUSED, USAGE, show
 from opsbot.cli.config_location import ConfigLocation, UsageError, locate
 from opsbot.cli.show import Screen
 from opsbot.cli.terminal import Paint, plain, terminal_width, to_stderr, wants_colour
-from opsbot.cli.wait import Progress, seen_to, wait
+from opsbot.cli.wait import Progress, reloaded, wait
 from opsbot.control import endpoints
 from opsbot.control.client import AnswerError, Client, DaemonUnreachableError
 from opsbot.control.endpoints import Endpoint
@@ -227,17 +227,12 @@ def _still_read() -> None:
 
 
 def _monitor(session: CliSession) -> int:
+    from opsbot.cli.monitor import print_once, watch  # noqa: PLC0415 - for this verb alone
+
     if session.args.json or session.args.once or not sys.stdout.isatty():
         snapshot = session.ask(endpoints.MONITOR, OFFLINE)
-        if session.args.json:
-            session.json(snapshot)
-        else:
-            from opsbot.cli.monitor import print_once  # noqa: PLC0415 - for this verb alone
-
-            print_once(snapshot)
+        (session.json if session.args.json else print_once)(snapshot)
         return FINE if snapshot.healthy else FAILED
-    from opsbot.cli.monitor import watch  # noqa: PLC0415 - likewise
-
     gone = DaemonUnreachableError(f"the daemon does not answer at {session.client.path}")
     return watch(session.client, lambda: session.last_known(endpoints.MONITOR, gone), session.now)
 
@@ -246,11 +241,18 @@ def _see_through(session: CliSession, begun: "Deployment") -> int:
     if session.args.no_wait:
         session.print(begun, lambda one, _: [show.deployment_title(one)])
         return FINE
+    end = _followed(session, begun)
+    if session.args.json:
+        session.json(end)
+    return FINE if end.ok else FAILED
+
+
+def _followed(session: CliSession, begun: "Deployment") -> "Deployment":
     # With --json the result alone belongs on the standard output.
     out = sys.stderr if session.args.json else sys.stdout
     progress = Progress(out, Paint(on=wants_colour(out)), session.now)
     try:
-        end = wait(session.client.follow_deployment(begun.id), progress)
+        return wait(session.client.follow_deployment(begun.id), progress)
     except KeyboardInterrupt:
         out.write("\n")
         to_stderr(f"deployment {begun.id} goes on without you; `opsbot history` shows how it ended")
@@ -258,9 +260,6 @@ def _see_through(session: CliSession, begun: "Deployment") -> int:
     except DaemonUnreachableError as error:
         text = f"{error} while deployment {begun.id} was under way; its next start finishes or undoes it"
         raise DaemonUnreachableError(text) from error
-    if session.args.json:
-        session.json(end)
-    return FINE if end.ok else FAILED
 
 
 def _update(session: CliSession) -> int:
@@ -291,14 +290,12 @@ def _updated(session: CliSession, reply: UpdateReply) -> tuple[int, UpdateReply]
         if not session.args.json:
             print(f"{plain(reply.service)}: {show.said(reply.text).removeprefix(reply.service + ': ')}")
         return {"failed": FAILED, "noted": REFUSED, "waiting": REFUSED}.get(reply.outcome, FINE), reply
-    out = sys.stderr if session.args.json else sys.stdout
-    progress = Progress(out, Paint(on=wants_colour(out)), session.now)
-    end = wait(session.client.follow_deployment(reply.deployment.id), progress)
+    end = _followed(session, reply.deployment)
     return FINE if end.ok else FAILED, replace(reply, deployment=end)
 
 
 def _reload(session: CliSession) -> int:
-    reply = seen_to(session.client, session.ask(endpoints.RELOAD).wish)
+    reply = reloaded(session.client, session.ask(endpoints.RELOAD).wish)
     session.print(reply, lambda one, _: [plain(one.text), *(f"  {plain(line)}" for line in one.lines)])
     return FINE if reply.ok else FAILED
 

@@ -29,6 +29,7 @@ _TITLES = {
     Area.FOLDERS: "Folders",
     Area.COMMANDS: "Commands",
     Area.PORTS: "Ports",
+    Area.NOTICES: "Notifications",
 }
 _MARKS = {
     Outcome.OK: ("ok", "green"),

@@ -13,12 +13,12 @@ import shlex
 import sys
 import tempfile
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, TextIO
+from typing import TextIO
 
 from opsbot.cli.init_text import Answers, config_text
 from opsbot.cli.invite import application_of, invite_link
+from opsbot.cli.talk import ClosedError, Talk, yes_or_no
 from opsbot.config import (
     Check,
     CheckKind,
@@ -32,7 +32,6 @@ from opsbot.config import (
 )
 from opsbot.config_file import check_text, names, places
 from opsbot.config_file.kinds import Kind, WrongError
-from opsbot.config_file.leaks import secrets_in
 from opsbot.config_file.names import SERVICE_NAME
 from opsbot.config_file.rules import too_long_for_socket
 from opsbot.config_file.schema import table_for
@@ -42,44 +41,6 @@ FINE, WRONG = 0, 2
 _MODE = 0o640
 _CREDENTIAL = re.compile(r"[a-z]+(?:-[a-z]+)+")
 """No variable has such a name, and no token has this form."""
-
-
-class _ClosedError(Exception):
-    """The input has ended."""
-
-
-@dataclass(frozen=True, slots=True)
-class _Dialogue:
-    """Asks on one stream and reads answers from the other."""
-
-    hear: TextIO
-    say: TextIO
-
-    def show(self, text: str = "") -> None:
-        print(text, file=self.say)
-
-    def ask(self, question: str, read: Callable[[str], Any], default: str | None = None) -> Any:
-        """Return the answer parsed by `read`; ask again while it raises WrongError.
-
-        An empty answer selects the default; without one (None) the question is repeated.
-        """
-        prompt = f"{question} [{default}]: " if default else f"{question}: "
-        while True:
-            print(prompt, end="", file=self.say, flush=True)
-            line = self.hear.readline()
-            if not line:
-                self.show()
-                raise _ClosedError
-            answer = line.strip() or default
-            if answer is None:
-                self.show("  An answer is required.")
-                continue
-            try:
-                if secrets_in(answer):
-                    raise WrongError("this is a secret; enter only its location, and keep it out of the file")  # noqa: TRY301
-                return read(answer)
-            except WrongError as error:
-                self.show(f"  {error}")
 
 
 def init(args: argparse.Namespace) -> int:
@@ -104,10 +65,10 @@ def run_init(
     Returns:
         0 if the file was written, else 2.
     """
-    talk = _Dialogue(hear or sys.stdin, say or sys.stdout)
+    talk = Talk(hear or sys.stdin, say or sys.stdout)
     try:
         return _init(path, talk, os.environ if environ is None else environ)
-    except _ClosedError:
+    except ClosedError:
         talk.show(
             "The input ended before all questions were answered; nothing was written. Run `opsbot init` in a terminal, "
             "or start from config.toml.example."
@@ -119,12 +80,12 @@ def run_init(
     return WRONG
 
 
-def _init(path: Path, talk: _Dialogue, environ: Mapping[str, str]) -> int:
+def _init(path: Path, talk: Talk, environ: Mapping[str, str]) -> int:
     if not _can_write(path):
         talk.show(f"{path} cannot be written: its folder is not writable. Choose another with -c, or use sudo.")
         return WRONG
     replace = path.exists()
-    if replace and not talk.ask(f"{path} already exists. Replace it? (yes or no)", _yes_or_no, "no"):
+    if replace and not talk.ask(f"{path} already exists. Replace it? (yes or no)", yes_or_no, "no"):
         talk.show(f"{path} was not changed.")
         return WRONG
     talk.show("A few questions; an empty answer selects the value in [brackets]. Nothing is written before the end.")
@@ -159,82 +120,55 @@ def _init(path: Path, talk: _Dialogue, environ: Mapping[str, str]) -> int:
     return FINE
 
 
-def _questions(talk: _Dialogue) -> Answers:
+def _questions(talk: Talk) -> Answers:
+    got = Answers()
     talk.show(
         "\nDiscord. The token (discord.com/developers/applications > your application > Bot > Reset Token) never goes"
     )
     talk.show("into the file: enter the environment variable or the file (an absolute path) that holds it. If systemd")
     talk.show("starts opsbot, use discord-token: a credential stored in /etc/opsbot/discord-token.")
-    token = talk.ask("The bot's token is in", _secret_place, "OPSBOT_DISCORD_TOKEN")
+    got.token = talk.ask("The bot's token is in", _secret_place, "OPSBOT_DISCORD_TOKEN")
     talk.show("Ids: in Discord, enable Settings > Advanced > Developer Mode, then right-click > Copy ID.")
-    guild = talk.ask("Server id (right-click the server)", _snowflake("the id of the server"))
-    channel = talk.ask("Ops channel id (right-click the channel)", _snowflake("the id of the channel"))
+    got.guild = talk.ask("Server id (right-click the server)", _snowflake("the id of the server"))
+    got.channel = talk.ask("Ops channel id (right-click the channel)", _snowflake("the id of the channel"))
 
     def admins(answer: str) -> frozenset[str]:
         held = _holders(answer)
-        if str(guild) in held:
+        if str(got.guild) in held:
             raise WrongError("this is the server's id, which means everyone; enter a role or a user")
         return held
 
-    admin = talk.ask("Admins: ids of roles or users, separated by spaces (right-click yourself > Copy User ID)", admins)
+    got.admin = talk.ask(
+        "Admins: ids of roles or users, separated by spaces (right-click yourself > Copy User ID)", admins
+    )
     talk.show("\nThe first service. More of them, and everything else, can be added to the file later.")
-    repository = talk.ask(
-        "Git repository to deploy from (- for none: monitoring only)", _unless_none(_kind(Source, "repository")), "-"
-    )
-    name = talk.ask("Its name", _service_name, _name_from(repository))
-    branch = talk.ask("Branch", _kind(Source, "branch").read, "main") if repository else "main"
-    example = f"/srv/{name}"
-    directory = talk.ask("Folder for its releases", places.directory(example).read, example) if repository else None
-    manager = talk.ask("Service manager: process (opsbot itself) or systemd", _kind(Service, "manager").read, "process")
-    unit, command, working_directory = "", (), "."
-    if manager is ManagerKind.SYSTEMD:
-        unit = talk.ask("Its unit", _kind(Service, "unit").read, f"{name}.service")
+    repository = _unless_none(_kind(Source, "repository"))
+    got.repository = talk.ask("Git repository to deploy from (- for none: monitoring only)", repository, "-")
+    got.name = talk.ask("Its name", _service_name, _name_from(got.repository))
+    example, folder = f"/srv/{got.name}", places.inside("the repository", "node-bot").read
+    if got.repository:
+        got.branch = talk.ask("Branch", _kind(Source, "branch").read, "main")
+        got.directory = talk.ask("Folder for its releases", places.directory(example).read, example)
+    manager = "Service manager: process (opsbot itself) or systemd"
+    got.manager = talk.ask(manager, _kind(Service, "manager").read, "process")
+    if got.manager is ManagerKind.SYSTEMD:
+        got.unit = talk.ask("Its unit", _kind(Service, "unit").read, f"{got.name}.service")
     else:
-        command = talk.ask("Start command, such as node index.js", _command)
-        if repository:
-            working_directory = talk.ask(
-                "Working directory in the repository", places.inside("the repository", "node-bot").read, "."
-            )
+        got.command = talk.ask("Start command, such as node index.js", _command)
+        if got.repository:
+            got.working_directory = talk.ask("Working directory in the repository", folder, ".")
         else:
-            working_directory = str(talk.ask("Working directory", places.absolute_path(example).read, example))
-    install: tuple[str, ...] = ()
-    if repository:
-        install = talk.ask("Install command, such as npm ci (- for none)", _optional_command, "-")
-        if install and manager is ManagerKind.SYSTEMD:
+            got.working_directory = str(talk.ask("Working directory", places.absolute_path(example).read, example))
+    if got.repository:
+        got.install = talk.ask("Install command, such as npm ci (- for none)", _optional_command, "-")
+        if got.install and got.manager is ManagerKind.SYSTEMD:
             # A unit has the service's working directory, but not the folder of its package.json.
-            working_directory = talk.ask(
-                "Folder in the repository for that command", places.inside("the repository", "node-bot").read, "."
-            )
-    health = talk.ask(
-        "Port or URL for a health check, such as 3003 or http://127.0.0.1:3003/health (- for none)",
-        _health,
-        "-",
-    )
+            got.working_directory = talk.ask("Folder in the repository for that command", folder, ".")
+    health = "Port or URL for a health check, such as 3003 or http://127.0.0.1:3003/health (- for none)"
+    got.health = talk.ask(health, _health, "-")
     talk.show("\nopsbot itself.")
-    state = talk.ask("Folder for its database and logs", _state, str(StateConfig().directory))
-    return Answers(
-        token=token,
-        guild=guild,
-        channel=channel,
-        admin=admin,
-        state=state,
-        name=name,
-        manager=manager,
-        unit=unit,
-        command=command,
-        working_directory=working_directory,
-        repository=repository,
-        branch=branch,
-        directory=directory,
-        install=install,
-        health=health,
-    )
-
-
-def _yes_or_no(answer: str) -> bool:
-    if answer.lower() not in {"y", "yes", "n", "no"}:
-        raise WrongError("answer yes or no")
-    return answer.lower() in {"y", "yes"}
+    got.state = talk.ask("Folder for its database and logs", _state, str(StateConfig().directory))
+    return got
 
 
 def _kind(of: type, key: str) -> Kind:
@@ -304,7 +238,7 @@ def _state(answer: str) -> Path:
     return directory
 
 
-def _application(talk: _Dialogue, token: Secret, environ: Mapping[str, str]) -> str:
+def _application(talk: Talk, token: Secret, environ: Mapping[str, str]) -> str:
     """Return the application id: from the token if available, else from an answer.
 
     "" if unknown.

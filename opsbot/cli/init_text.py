@@ -1,34 +1,34 @@
 """Render the configuration file that `opsbot init` writes."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from opsbot.config import CheckKind, ManagerKind, Secret
 from opsbot.config_file.kinds import quoted
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Answers:
-    """The answers.
+    """The answers so far.
 
     `health`: a port for a tcp check, a URL for an http check, or None.
     """
 
-    token: Secret
-    guild: int
-    channel: int
-    admin: frozenset[str]
-    state: Path
-    name: str
-    manager: ManagerKind
-    unit: str
-    command: tuple[str, ...]
-    working_directory: str
-    repository: str
-    branch: str
-    directory: Path | None
-    install: tuple[str, ...]
-    health: tuple[CheckKind, str | int] | None
+    token: Secret = field(default_factory=Secret)
+    guild: int = 0
+    channel: int = 0
+    admin: frozenset[str] = frozenset()
+    state: Path = Path()
+    name: str = ""
+    manager: ManagerKind = ManagerKind.PROCESS
+    unit: str = ""
+    command: tuple[str, ...] = ()
+    working_directory: str = "."
+    repository: str = ""
+    branch: str = "main"
+    directory: Path | None = None
+    install: tuple[str, ...] = ()
+    health: tuple[CheckKind, str | int] | None = None
 
 
 def config_text(answers: Answers) -> str:
@@ -36,13 +36,9 @@ def config_text(answers: Answers) -> str:
 
     Keys with default values are omitted; a few useful ones are included as comments.
     """
-    parts = [_opsbot(answers), _service(answers)]
-    if answers.directory is not None:
-        parts.append(_source(answers))
-    if answers.install:
-        parts.append(_install(answers))
-    parts.append(_checks(answers))
-    return "\n".join(parts)
+    source = _source(answers) if answers.directory is not None else ""
+    install = _install(answers) if answers.install else ""
+    return "\n".join(filter(None, [_opsbot(answers), _service(answers), source, install, _checks(answers)]))
 
 
 def _array(words: tuple[str, ...]) -> str:

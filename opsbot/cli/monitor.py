@@ -19,7 +19,7 @@ from opsbot.cli.show import Screen, colour_of
 from opsbot.cli.terminal import Cell, Paint, fit, joined, plain, table, terminal_width, wants_colour, width
 from opsbot.control.client import AnswerError, Client, DaemonUnreachableError
 from opsbot.control.endpoints import MONITOR_FOLLOW
-from opsbot.control.shapes import NoticeReply, Snapshot
+from opsbot.control.shapes import NotificationReply, Snapshot
 from opsbot.core.deployment import Deployment
 from opsbot.formatting import since, size
 from opsbot.messages.deployments import deployment_status
@@ -82,7 +82,7 @@ def _head(snapshot: Snapshot, now: datetime, stale: str, columns: int) -> list[C
             length = "" if gateway.since is None else f" for {show.age(gateway.since, now)}"
             cells.append((f"Discord away{length}", "bold red"))
         if gateway is not None and gateway.waiting:
-            cells.append((f"  {gateway.waiting} notices wait", "yellow"))
+            cells.append((f"  {gateway.waiting} notifications wait", "yellow"))
     clock = f"  {snapshot.at:%H:%M:%S} UTC"
     room = columns - len(clock)
     used = sum(width(text) for text, _ in cells[:-1])
@@ -136,7 +136,7 @@ def _deploys(deployments: Sequence[Deployment], now: datetime) -> list[list[Cell
     return lines
 
 
-def _alerts(alerts: Sequence[NoticeReply], now: datetime) -> list[list[Cell]]:
+def _alerts(alerts: Sequence[NotificationReply], now: datetime) -> list[list[Cell]]:
     return [
         [
             (f"{since(one.at, now):>12}  ", "dim"),

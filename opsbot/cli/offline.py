@@ -18,24 +18,14 @@ from typing import TYPE_CHECKING, Any, TypeVar, cast
 
 from opsbot.cli.config_location import UsageError
 from opsbot.config_file import ConfigError, load
-from opsbot.control import endpoints, replies
+from opsbot.control import endpoints, replies, shapes
 from opsbot.control.endpoints import Endpoint
 from opsbot.control.fields import BadInputError, Fields
-from opsbot.control.shapes import (
-    AuditReply,
-    HistoryReply,
-    HostReply,
-    IncidentsReply,
-    LogsReply,
-    Snapshot,
-    StatusReply,
-    WhyReply,
-    WindowsReply,
-)
+from opsbot.control.shapes import AuditReply, HostReply, LogsReply, Snapshot, StatusReply, WindowsReply
 from opsbot.control.snapshot import recent
 from opsbot.core.exits import ExitCode
 from opsbot.core.message import Message
-from opsbot.core.model import Dependent
+from opsbot.core.model import Incident
 from opsbot.core.subjects import is_host
 from opsbot.core.windows import maintenance
 from opsbot.engine.status import ServiceStatus, service_status
@@ -118,10 +108,11 @@ class LastKnown:
         return names if service is None else [service]
 
     def _status(self, db: sqlite3.Connection, service: str) -> ServiceStatus:
-        state, now = last_state(self.config, self.config.services[service]), datetime.now(UTC)
+        configured = self.config.services[service]
+        state, now = last_state(self.config, configured), datetime.now(UTC)
         unavailable = state.exit if state.exit is not None and state.exit.code == ExitCode.STATE_UNAVAILABLE else None
         error = unavailable.params["error"] if unavailable is not None else ""
-        configured, stored = self.config.services[service], incident_repository.healths(db, service)
+        stored = incident_repository.healths(db, service)
         found, listed = boards.kept(db, service, now), incident_repository.open_incidents(db)
         status = service_status(
             configured,
@@ -131,9 +122,7 @@ class LastKnown:
             {check: health for (_, check), health in stored.items()},
             now,
             manager_error=error if isinstance(error, Message) else "",
-            because_of=next(
-                (root for root, one in listed.items() if any(_ill(each, service) for each in one.dependents)), ""
-            ),
+            because_of=next((root for root, one in listed.items() if _has_down(one, service)), ""),
             is_running=False,
         )
         return replace(
@@ -149,13 +138,13 @@ class LastKnown:
         with self._store() as db:
             return replies.status([self._status(db, name) for name in names])
 
-    def history(self, service: str | None, limit: int) -> HistoryReply:
+    def history(self, service: str | None, limit: int) -> shapes.HistoryReply:
         self._names(service)
         with self._store() as db:
             found = ledger.deployments(db, service, limit), incident_repository.incidents(db, service, limit)
         return replies.history(found)
 
-    def incidents(self, service: str | None, limit: int, still_open: bool) -> IncidentsReply:  # noqa: FBT001
+    def incidents(self, service: str | None, limit: int, still_open: bool) -> shapes.IncidentsReply:  # noqa: FBT001
         if service is not None and not is_host(service):
             self._names(service)
         with self._store() as db:
@@ -193,7 +182,7 @@ class LastKnown:
         logging.getLogger("opsbot").addHandler(logging.NullHandler())
         return Redactor(known_secrets(self.config))
 
-    def why(self, service: str) -> WhyReply:
+    def why(self, service: str) -> shapes.WhyReply:
         from opsbot.cli.offline_why import why  # noqa: PLC0415 - brings the watcher, for this alone
 
         self._names(service)
@@ -210,15 +199,9 @@ class LastKnown:
         paths = {self.config.state.directory, *(s.source.directory for s in self.config.services.values() if s.source)}
         figures = host_figures([path for path in sorted(paths) if path.exists()])
         with self._store() as db:
-            return Snapshot(
-                now,
-                None,
-                HostReply(self.config.host or socket.gethostname(), figures),
-                status.services,
-                *recent(db),
-                None,
-            )
+            host = HostReply(self.config.host or socket.gethostname(), figures)
+            return Snapshot(now, None, host, status.services, *recent(db), None)
 
 
-def _ill(one: Dependent, service: str) -> bool:
-    return one.service == service and one.well_at is None
+def _has_down(one: Incident, service: str) -> bool:
+    return any(each.service == service and each.well_at is None for each in one.dependents)

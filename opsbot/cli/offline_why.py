@@ -1,10 +1,11 @@
 """`opsbot why` without a daemon: from what the store, systemd and the logs still contain."""
 
+import asyncio
 import sqlite3
-from collections.abc import Callable, Coroutine, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from typing import Any, Concatenate, ParamSpec, TypeVar
+from typing import Concatenate, ParamSpec, TypeVar
 
 from opsbot.control import replies
 from opsbot.control.shapes import WhyReply
@@ -19,23 +20,17 @@ T = TypeVar("T")
 
 
 @dataclass(frozen=True, slots=True)
-class _Book:
-    """The store, read where it lies."""
+class _Known:
+    """The store, the state of the service, and its log. lines: blocks, and may run another event loop."""
 
     db: sqlite3.Connection
+    found: ServiceState
+    lines: Callable[[LogQuery], Sequence[LogLine]]
 
     async def read(
         self, query: Callable[Concatenate[sqlite3.Connection, P], T], /, *args: P.args, **kwargs: P.kwargs
     ) -> T:
         return query(self.db, *args, **kwargs)
-
-
-@dataclass(frozen=True, slots=True)
-class _Looked:
-    """The state of the service, and its log. lines: blocks, and may run another event loop."""
-
-    found: ServiceState
-    lines: Callable[[LogQuery], Sequence[LogLine]]
 
     async def state(self, service: str) -> ServiceState:
         del service
@@ -43,20 +38,9 @@ class _Looked:
 
     async def logs(self, service: str, query: LogQuery) -> Sequence[LogLine]:
         try:
-            return self.lines(query)
+            return await asyncio.to_thread(self.lines, query)
         except OSError as error:
             raise ManagerError(message(ManagerCode.LOG_UNREADABLE, service=service, reason=str(error))) from error
-
-
-def _at_once(work: Coroutine[Any, Any, T]) -> T:
-    """The result of what never waits, without an event loop: the journal's reader runs another."""
-    try:
-        work.send(None)
-    except StopIteration as done:
-        found: T = done.value
-        return found
-    work.close()
-    raise RuntimeError("this was not to wait")
 
 
 def why(
@@ -66,5 +50,6 @@ def why(
     lines: Callable[[LogQuery], Sequence[LogLine]],
     redact: Callable[[str], str],
 ) -> WhyReply:
-    gathering = facts(_Book(db), _Looked(state, lines), service, datetime.now(UTC), redact)
-    return replies.why(find_root_cause(_at_once(gathering)), service)
+    known = _Known(db, state, lines)
+    found = asyncio.run(facts(known, known, service, datetime.now(UTC), redact))
+    return replies.why(find_root_cause(found), service)

@@ -96,7 +96,7 @@ def status(reply: shapes.StatusReply, screen: Screen) -> list[str]:
     return shown if reply.alert_path is None else [*shown, _alert_path(reply.alert_path, paint, now, columns)]
 
 
-def _alert_path(proof: shapes.ProofReply, paint: Paint, now: datetime, columns: int) -> str:
+def _alert_path(proof: shapes.DeliveryTestReply, paint: Paint, now: datetime, columns: int) -> str:
     proven = f"last proven {since(proof.proven_at, now)}" if proof.proven_at else "never proven"
     if not proof.failure:
         return fit(f"alert path {proven}", columns)
@@ -139,7 +139,7 @@ def _notes(one: shapes.ServiceReply, now: datetime) -> Iterator[Cell]:
     if health.state != "healthy":
         for reason in health.reasons:
             if not _DETAILED & reason.params.keys():
-                yield _reason_words(reason, health, now), colour_of(health.state)
+                yield _reason_words(reason, one, now), colour_of(health.state)
     if one.deploying is not None:
         yield deploying_words(one.deploying, now), "cyan"
     if one.discord_away is not None:
@@ -153,9 +153,10 @@ def _notes(one: shapes.ServiceReply, now: datetime) -> Iterator[Cell]:
         yield f"no news from the source for {age(source.failing_since, now)}: {said(source.failure)}", ODD
 
 
-def _reason_words(reason: shapes.StatementReply, health: shapes.HealthReply, now: datetime) -> str:
+def _reason_words(reason: shapes.StatementReply, one: shapes.ServiceReply, now: datetime) -> str:
     number = reason.params.get("incident")
-    length = f" for {age(health.since, now)}" if health.since else ""
+    # Not since when it is in this state: that of a deployment, for one, is younger than the incident.
+    length = f" for {age(one.incident.opened_at, now)}" if one.incident is not None else ""
     incident = "" if number is None else f"incident {number}{length}: "
     return incident + plain(reason.text)
 

@@ -1,4 +1,4 @@
-"""Dialogue and permission checks of `install` and `uninstall`."""
+"""Dialogue of `init`, `install` and `uninstall`; permission checks of the latter two."""
 
 import argparse
 import os
@@ -7,15 +7,21 @@ import sys
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TextIO
+from typing import Any, TextIO
 
 from opsbot.cli import FAILED
 from opsbot.cli.config_location import UsageError
 from opsbot.cli.terminal import plain, to_stderr
 from opsbot.config import Scope
+from opsbot.config_file.kinds import WrongError
+from opsbot.config_file.leaks import secrets_in
 from opsbot.install.files import FileChange
 from opsbot.install.host import HostError
 from opsbot.install.texts import TextError
+
+
+class ClosedError(Exception):
+    """The input has ended."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,12 +30,38 @@ class Talk:
 
     hear: TextIO
     say: TextIO
-    sure: bool
+    sure: bool = False
     """Answer yes to every question except about manual edits (`--yes`)."""
 
     def show(self, text: str = "") -> None:
         for line in text.splitlines() or [""]:
             print(plain(line), file=self.say)
+
+    def ask(self, question: str, read: Callable[[str], Any], default: str | None = None) -> Any:
+        """Return the answer parsed by `read`; ask again while it raises WrongError.
+
+        An empty answer selects the default; without one (None) the question is repeated.
+
+        Raises:
+            ClosedError: the input has ended.
+        """
+        prompt = f"{question} [{default}]: " if default else f"{question}: "
+        while True:
+            print(prompt, end="", file=self.say, flush=True)
+            line = self.hear.readline()
+            if not line:
+                self.show()
+                raise ClosedError
+            answer = line.strip() or default
+            if answer is None:
+                self.show("  An answer is required.")
+                continue
+            try:
+                if secrets_in(answer):
+                    raise WrongError("this is a secret; enter only its location, and keep it out of the file")  # noqa: TRY301
+                return read(answer)
+            except WrongError as error:
+                self.show(f"  {error}")
 
     def agreed(self, question: str) -> bool:
         """Ask, unless --yes was given.
@@ -53,13 +85,16 @@ class Talk:
         return self._yes(f"{change.path} was edited manually. Discard these edits?")
 
     def _yes(self, question: str) -> bool:
-        while True:
-            print(f"{question} (yes or no): ", end="", file=self.say, flush=True)
-            answer = self.hear.readline()
-            if not answer or answer.strip().lower() in {"n", "no"}:
-                return False
-            if answer.strip().lower() in {"y", "yes"}:
-                return True
+        try:
+            return bool(self.ask(f"{question} (yes or no)", yes_or_no))
+        except ClosedError:
+            return False
+
+
+def yes_or_no(answer: str) -> bool:
+    if answer.lower() not in {"y", "yes", "n", "no"}:
+        raise WrongError("answer yes or no")
+    return answer.lower() in {"y", "yes"}
 
 
 def on_the_host(verb: Callable[[argparse.Namespace, Talk], int], args: argparse.Namespace) -> int:

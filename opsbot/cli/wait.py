@@ -73,10 +73,10 @@ def wait(changes: Iterable[Deployment], progress: Progress) -> Deployment:
     return last
 
 
-def seen_to(
-    client: Client, wish: int, *, patience: float = 30.0, sleep: Callable[[float], None] = time.sleep
+def reloaded(
+    client: Client, number: int, *, patience: float = 30.0, sleep: Callable[[float], None] = time.sleep
 ) -> ReloadReply:
-    """What came of a reload. The control socket goes and comes with it: it is waited for, so long.
+    """Wait for the result of a reload, during which the control socket is replaced.
 
     Raises:
         DaemonUnreachableError: the daemon has not been there for `patience` seconds.
@@ -92,9 +92,9 @@ def seen_to(
                 raise
         else:
             gone = None
-            if reply.answered >= wish:
+            if reply.answered >= number:
                 return reply
-            if reply.asked < wish:
+            if reply.asked < number:
                 text = "opsbot was restarted meanwhile, and has read its configuration at that"
                 raise AnswerError("not-ready", text)
         sleep(0.2)

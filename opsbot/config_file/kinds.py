@@ -1,7 +1,7 @@
 """The kinds of value a configuration key may have: how each is read, what is said when it is wrong, how it is written.
 
 A kind's `read` takes what tomli gave and returns the value that `opsbot.config` holds, or raises `WrongError` saying
-what was found and what would be right. Values are shown through `shown`, which never shows a secret.
+what was found and what would be right. Values are shown by `display_value`, which never shows a secret.
 """
 
 import re
@@ -29,12 +29,11 @@ class WrongError(ValueError):
 
 @dataclass(frozen=True, slots=True)
 class Kind:
-    """One kind of value. `what` completes "expected …"; `example` is TOML; `show` writes a value as TOML."""
+    """One kind of value. `what` completes "expected …"; `example` is TOML."""
 
     what: str
     example: str
     read: Callable[[Any], Any]
-    show: Callable[[Any], str]
 
     def wrong(self, value: object) -> WrongError:
         """What is said of a value that is of another kind altogether."""
@@ -78,12 +77,10 @@ def nearest(word: str, words: Iterable[str]) -> str:
     return f"; did you mean {match[0]}?" if match else ""
 
 
-def kind_of(
-    what: str, example: str, read: Callable[[Kind, Any], Any], show: Callable[[Any], str] = display_value
-) -> Kind:
+def kind_of(what: str, example: str, read: Callable[[Kind, Any], Any]) -> Kind:
     """A kind whose `read` is given the kind itself, to speak of it."""
     kind: Kind
-    kind = Kind(what, example, lambda value: read(kind, value), show)
+    kind = Kind(what, example, lambda value: read(kind, value))
     return kind
 
 
@@ -92,9 +89,9 @@ def unfit(value: object, said: str) -> WrongError:
     return WrongError(f"{display_value(value)} {said}")
 
 
-def text_kind(what: str, example: str, read: Callable[[str], Any], show: Callable[[Any], str] = display_value) -> Kind:
+def text_kind(what: str, example: str, read: Callable[[str], Any]) -> Kind:
     """A kind that is written as a string."""
-    return kind_of(what, example, lambda kind, value: read(string_of(kind, value)), show)
+    return kind_of(what, example, lambda kind, value: read(string_of(kind, value)))
 
 
 def string_of(kind: Kind, value: object) -> str:
@@ -155,40 +152,35 @@ def integer(least: int, most: int, example: int, what: str = "a whole number") -
 
 def duration(least: timedelta, most: timedelta, example: str) -> Kind:
     """A duration between two others, both included."""
-    span = f"from {show_duration(least)} to {show_duration(most)}"
-
-    def read(kind: Kind, value: object) -> timedelta:
-        if isinstance(value, int) and not isinstance(value, bool):
-            raise WrongError(f'found the number {value} without a unit; write the unit, for example "{max(value, 1)}s"')
-        string = string_of(kind, value)
-        try:
-            length = parse_duration(string.strip())
-        except ValueError as error:
-            raise unfit(value, 'is not a duration; write it like "90s", "5m", "1h30m", "7d" or "500ms"') from error
-        if not least <= length <= most:
-            raise unfit(value, f'is out of range; expected a duration {span}, for example "{example}"')
-        return length
-
-    return kind_of(f"a duration {span}", f'"{example}"', read, lambda value: quoted(show_duration(value)))
+    form = '"90s", "5m", "1h30m", "7d" or "500ms"'
+    return _amount("duration", least, most, example, parse_duration, show_duration, form)
 
 
 def size(least: int, most: int, example: str) -> Kind:
     """A number of bytes between two others, both included."""
-    span = f"from {show_size(least)} to {show_size(most)}"
+    return _amount("size", least, most, example, parse_size, show_size, '"512KiB", "50MiB" or "2GiB"')
 
-    def read(kind: Kind, value: object) -> int:
+
+def _amount(
+    name: str, least: Any, most: Any, example: str, parse: Callable[[str], Any], show: Callable[[Any], str], form: str
+) -> Kind:
+    """A number with a unit. form: examples of how it is written."""
+    span = f"a {name} from {show(least)} to {show(most)}"
+
+    def read(kind: Kind, value: object) -> Any:
         if isinstance(value, int) and not isinstance(value, bool):
-            raise WrongError(f'found the number {value} without a unit; write the unit, for example "{example}"')
+            better = f"{max(value, 1)}s" if name == "duration" else example
+            raise WrongError(f'found the number {value} without a unit; write the unit, for example "{better}"')
         string = string_of(kind, value)
         try:
-            count = parse_size(string.strip())
+            amount = parse(string.strip())
         except ValueError as error:
-            raise unfit(value, 'is not a size; write it like "512KiB", "50MiB" or "2GiB"') from error
-        if not least <= count <= most:
-            raise unfit(value, f'is out of range; expected a size {span}, for example "{example}"')
-        return count
+            raise unfit(value, f"is not a {name}; write it like {form}") from error
+        if not least <= amount <= most:
+            raise unfit(value, f'is out of range; expected {span}, for example "{example}"')
+        return amount
 
-    return kind_of(f"a size {span}", f'"{example}"', read, lambda value: quoted(show_size(value)))
+    return kind_of(span, f'"{example}"', read)
 
 
 def choice(of: type[StrEnum]) -> Kind:
@@ -201,33 +193,47 @@ def choice(of: type[StrEnum]) -> Kind:
             raise unfit(value, f"is not known{guess}; expected {what}")
         return of(value)
 
-    return text_kind(what, f'"{words[0]}"', read, lambda value: quoted(str(value)))
+    return text_kind(what, f'"{words[0]}"', read)
+
+
+def _each(kind: Kind, elements: Iterable[tuple[str | int, Any]]) -> dict[str | int, Any]:
+    """The values of these elements, by their place.
+
+    Raises:
+        WrongError: with all that is wrong with them.
+    """
+    values: dict[str | int, Any] = {}
+    faults: list[tuple[tuple[str | int, ...], str]] = []
+    for place, element in elements:
+        try:
+            values[place] = kind.read(element)
+        except WrongError as error:
+            faults += [((place, *where), said) for where, said in error.faults]
+    if faults:
+        raise WrongError(faults=faults)
+    return values
 
 
 def listed(kind: Kind, what: str, example: str, *, least: int = 0, once: bool = False) -> Kind:
     """An array of values of one kind. once: a value given twice is a slip; what was meant may be missing."""
 
     def read(this: Kind, value: object) -> tuple[Any, ...]:
+        taken: list[Any] = []
+
+        def one(value: object) -> Any:
+            found = kind.read(value)
+            if once and found in taken:
+                raise unfit(value, "is named twice; keep one of them")
+            taken.append(found)
+            return found
+
         if not isinstance(value, list):
             raise this.wrong(value)
         if len(value) < least:
             raise WrongError(f"is empty; expected {what}, for example {example}")
-        values: list[Any] = []
-        faults: list[tuple[tuple[str | int, ...], str]] = []
-        for index, element in enumerate(value):
-            try:
-                read = kind.read(element)
-            except WrongError as error:
-                faults += [((index, *where), said) for where, said in error.faults]
-                continue
-            if once and read in values:
-                faults.append(((index,), f"{display_value(element)} is named twice; keep one of them"))
-            values.append(read)
-        if faults:
-            raise WrongError(faults=faults)
-        return tuple(values)
+        return tuple(_each(Kind("", "", one), enumerate(value)).values())
 
-    return kind_of(what, example, read, lambda value: "[" + ", ".join(map(kind.show, value)) + "]")
+    return kind_of(what, example, read)
 
 
 def command(example: str) -> Kind:
@@ -243,33 +249,21 @@ def command(example: str) -> Kind:
             raise WrongError(f"the first argument is empty; expected {kind.what}, for example {example}")
         return run
 
-    return kind_of(inner.what, example, read, inner.show)
+    return kind_of(inner.what, example, read)
 
 
 def table_of(kind: Kind, what: str, example: str, names: re.Pattern[str], name: str) -> Kind:
-    def read(this: Kind, value: object) -> Mapping[str, Any]:
+    def one(item: tuple[str, object]) -> Any:
+        if not names.fullmatch(item[0]):
+            raise WrongError(f"is not {name}; for example {example}")
+        return kind.read(item[1])
+
+    def read(this: Kind, value: object) -> Mapping[str | int, Any]:
         if not isinstance(value, dict):
             raise this.wrong(value)
-        values: dict[str, Any] = {}
-        faults: list[tuple[tuple[str | int, ...], str]] = []
-        for key, element in value.items():
-            if not names.fullmatch(key):
-                faults.append(((key,), f"is not {name}; for example {example}"))
-                continue
-            try:
-                values[key] = kind.read(element)
-            except WrongError as error:
-                faults += [((key, *where), said) for where, said in error.faults]
-        if faults:
-            raise WrongError(faults=faults)
-        return values
+        return _each(Kind("", "", one), ((key, (key, element)) for key, element in value.items()))
 
-    def show(value: Mapping[str, Any]) -> str:
-        if not value:
-            return "{}"
-        return "{ " + ", ".join(f"{quoted(key)} = {kind.show(each)}" for key, each in value.items()) + " }"
-
-    return kind_of(what, example, read, show)
+    return kind_of(what, example, read)
 
 
 def pattern() -> Kind:

@@ -23,6 +23,7 @@ _STRING = re.compile(
     r"""|'[^'\n]*'""",
     re.DOTALL,
 )
+_CLOSING = {"[": "]", "{": "}"}
 _SCALAR = re.compile(r"[^,\]}#\n]+")
 
 
@@ -122,36 +123,25 @@ class _Scanner:
         first = self._text[self._at]
         if first in "\"'":
             self._skip(_STRING)
-        elif first == "[":
-            self._array(path)
-        elif first == "{":
-            self._inline_table(path)
+        elif first in _CLOSING:
+            self._at += 1
+            self._elements(path, _CLOSING[first])
         else:
             self._skip(_SCALAR)
 
-    def _array(self, path: Path) -> None:
-        self._at += 1
+    def _elements(self, path: Path, closing: str) -> None:
+        """What an array or an inline table contains, and its end."""
         index = 0
         while True:
             self._skip(_BLANK_LINES)
-            if self._text[self._at] == "]":
-                break
-            if self._text[self._at] == ",":
+            first = self._text[self._at]
+            if first in {closing, ","}:
                 self._at += 1
-                continue
-            self._note((*path, index), self._line())
-            self._value((*path, index))
-            index += 1
-        self._at += 1
-
-    def _inline_table(self, path: Path) -> None:
-        self._at += 1
-        while True:
-            self._skip(_BLANK_LINES)
-            if self._text[self._at] == "}":
-                break
-            if self._text[self._at] == ",":
-                self._at += 1
-                continue
-            self._key_and_value(path)
-        self._at += 1
+                if first == closing:
+                    return
+            elif closing == "}":
+                self._key_and_value(path)
+            else:
+                self._note((*path, index), self._line())
+                self._value((*path, index))
+                index += 1

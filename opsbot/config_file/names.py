@@ -10,7 +10,6 @@ from opsbot.config_file.kinds import (
     found,
     kind_of,
     listed,
-    quoted,
     text_kind,
     unfit,
 )
@@ -58,7 +57,7 @@ def holders() -> Kind:
     whole = listed(
         kind_of("", "", lambda _, value: one(value)), "an array of role and user ids", "[100000000000000003]", once=True
     )
-    return Kind(whole.what, whole.example, lambda value: frozenset(whole.read(value)), lambda value: f"{sorted(value)}")
+    return Kind(whole.what, whole.example, lambda value: frozenset(whole.read(value)))
 
 
 def branch() -> Kind:
@@ -112,6 +111,4 @@ def secret_file(example: str) -> Kind:
             )
         return Path(path)
 
-    return kind_of(
-        "an absolute path, or the name of a systemd credential", f'"{example}"', read, lambda value: quoted(str(value))
-    )
+    return kind_of("an absolute path, or the name of a systemd credential", f'"{example}"', read)

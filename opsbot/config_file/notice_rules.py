@@ -1,6 +1,6 @@
 """What no single key of windows and notifiers can say."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from datetime import timedelta
 from difflib import get_close_matches
 from typing import Any
@@ -16,14 +16,20 @@ _CHANGE = timedelta(hours=1)
 
 def window_breaches(windows: list[Mapping[str, Any]], services: Mapping[str, Any]) -> Iterator[Breach]:
     """Rules of each window and between them. Values that are wrong by themselves were left out."""
-    names: dict[str, int] = {}
+    yield from repeated_names(windows, ("windows",), "window")
     for number, window in enumerate(windows):
         where: KeyPath = ("windows", number)
-        name = window.get("name")
-        if name is not None and names.setdefault(name, number) != number:
-            yield (*where, "name"), f"is the name of window {names[name] + 1} too; give each its own"
         yield from _when(window, where)
         yield from named_services(window, where, services)
+
+
+def repeated_names(tables: Sequence[Mapping[str, Any]], where: KeyPath, what: str) -> Iterator[Breach]:
+    """Tables of an array with the name of an earlier one."""
+    names: dict[str, int] = {}
+    for number, table in enumerate(tables):
+        name = table.get("name")
+        if isinstance(name, str) and names.setdefault(name, number) != number:
+            yield (*where, number, "name"), f"is the name of {what} {names[name] + 1} too; give each its own"
 
 
 def _when(window: Mapping[str, Any], where: KeyPath) -> Iterator[Breach]:
@@ -39,10 +45,8 @@ def _when(window: Mapping[str, Any], where: KeyPath) -> Iterator[Breach]:
     gap = min((after - before) % 7 or 7 for before, after in zip(on, [*on[1:], on[0]], strict=True))
     most = timedelta(days=gap) - _CHANGE
     if duration > most:
-        yield (
-            (*where, "duration"),
-            f'leaves no time between two of them: it would never end; write at most "{show_duration(most)}"',
-        )
+        said = f'leaves no time between two of them: it would never end; write at most "{show_duration(most)}"'
+        yield (*where, "duration"), said
 
 
 def named_services(table: Mapping[str, Any], where: KeyPath, services: Mapping[str, Any]) -> Iterator[Breach]:

@@ -30,7 +30,7 @@ def absolute_path(example: str) -> Kind:
             raise unfit(value, 'goes through ".."; write the path without it')
         return Path(value)
 
-    return text_kind("an absolute path", f'"{example}"', read, lambda value: quoted(str(value)))
+    return text_kind("an absolute path", f'"{example}"', read)
 
 
 def directory(example: str) -> Kind:
@@ -43,7 +43,7 @@ def directory(example: str) -> Kind:
             raise WrongError(f'is the root of the file system; give it a separate folder, for example "{example}"')
         return path
 
-    return kind_of(inner.what, inner.example, read, inner.show)
+    return kind_of(inner.what, inner.example, read)
 
 
 def inside(where: str, example: str) -> Kind:
@@ -135,11 +135,7 @@ def listen() -> Kind:
             raise WrongError(f"port {digits} is out of range; expected 1 to {_PORTS} (0 takes any free one)")
         return bare, int(digits)
 
-    def show(value: tuple[str | None, int]) -> str:
-        name, number = value
-        return '"off"' if name is None else quoted(f"[{name}]:{number}" if ":" in name else f"{name}:{number}")
-
-    return kind_of('HOST:PORT, or "off"', example, read, show)
+    return kind_of('HOST:PORT, or "off"', example, read)
 
 
 def tls_server() -> Kind:
@@ -154,12 +150,7 @@ def tls_server() -> Kind:
             raise unfit(value, 'is not a server; expected a host, or host:port, for example "example.org:8443"')
         return bare, int(digits)
 
-    def show(value: tuple[str, int]) -> str:
-        name, number = value
-        bare = f"[{name}]" if ":" in name else name
-        return quoted(bare if number == 443 else f"{bare}:{number}")  # noqa: PLR2004 - https
-
-    return text_kind("a host, or host:port", '"example.org"', read, show)
+    return text_kind("a host, or host:port", '"example.org"', read)
 
 
 _SCP = re.compile(r"(?:[A-Za-z0-9_][A-Za-z0-9_.-]*@)?[A-Za-z0-9_][A-Za-z0-9_.-]*:(?!/?/)[^\s]+")
@@ -219,8 +210,4 @@ def statuses() -> Kind:
         ranges: tuple[tuple[int, int], ...] = many.read(value) if isinstance(value, list) else (one(value),)
         return ranges
 
-    def show(value: tuple[tuple[int, int], ...]) -> str:
-        words = [str(low) if low == high else f'"{low}-{high}"' for low, high in value]
-        return words[0] if len(words) == 1 else f"[{', '.join(words)}]"
-
-    return kind_of(f"HTTP statuses (200, {example}, or an array of them)", example, read, show)
+    return kind_of(f"HTTP statuses (200, {example}, or an array of them)", example, read)

@@ -13,7 +13,7 @@ from opsbot.config import Check, CheckKind, ManagerKind, StateConfig, Strategy
 from opsbot.config_file import cleanups
 from opsbot.config_file.kinds import nearest
 from opsbot.config_file.lines import Path as KeyPath
-from opsbot.config_file.notice_rules import named_services, window_breaches
+from opsbot.config_file.notice_rules import named_services, repeated_names, window_breaches
 from opsbot.config_file.schema import table_for
 from opsbot.core.amounts import show_duration
 from opsbot.core.dependencies import ways_back
@@ -80,10 +80,8 @@ def _ranks(tree: Values) -> Iterator[Breach]:
     if roles is None:
         return
     if not roles.get("admin"):
-        yield (
-            ("roles", "admin"),
-            "names nobody; name at least one role or user id, for example admin = [100000000000000003]",
-        )
+        said = "names nobody; name at least one role or user id, for example admin = [100000000000000003]"
+        yield ("roles", "admin"), said
     guild = _get(_part(tree, "discord") or {}, "guild_id")
     for rank in ("operator", "deployer", "admin"):
         if guild is not None and str(guild) in (_get(roles, rank) or ()):
@@ -116,23 +114,19 @@ def _service(service: Values, where: KeyPath) -> Iterator[Breach]:
     if source is not None:
         yield from _source(source, (*where, "source"))
     elif "source" not in service and service.get("install"):
-        yield (
-            (*where, "install"),
-            f"has nothing to install without a source; add [{'.'.join(map(str, where))}.source], or remove it",
-        )
+        header = f"[{'.'.join(map(str, where))}.source]"
+        yield (*where, "install"), f"has nothing to install without a source; add {header}, or remove it"
     for index, each in enumerate(_get(service, "checks") or ()):
         yield from _check(each, (*where, "checks", index), manager)
         yield from _check_unit(each, (*where, "checks", index), service, manager)
-    yield from _check_names(service, where)
+    yield from repeated_names(_get(service, "checks") or (), (*where, "checks"), "check")
     if "login_limit" in service and service.get("discord_bot") not in {True, BROKEN}:
         yield (*where, "login_limit"), "has no effect without discord_bot = true; add that, or remove it"
     recovery = _part(service, "recovery") or {}
     backoff, most = _get(recovery, "backoff"), _get(recovery, "backoff_max")
     if backoff is not None and most is not None and most < backoff:
-        yield (
-            (*where, "recovery", "backoff_max"),
-            f'is shorter than backoff; write at least "{show_duration(backoff)}", or leave it out',
-        )
+        said = f'is shorter than backoff; write at least "{show_duration(backoff)}", or leave it out'
+        yield (*where, "recovery", "backoff_max"), said
 
 
 _COMMAND_MISSING = 'is missing; manager = "process" runs it, for example command = ["node", "index.js"]'
@@ -141,6 +135,13 @@ _COMMAND_UNUSED = (
 )
 _UNIT_MISSING = 'is missing; manager = "systemd" needs it, for example unit = "voice-meeting-discord-bot.service"'
 _UNIT_UNUSED = 'has no effect with manager = "process"; remove it, or write manager = "systemd"'
+_WITHOUT_SOURCE = (
+    "is relative, and there is no source it could be relative to; write an absolute path, for example "
+    '"/srv/voice-meeting-bot"'
+)
+_OUTSIDE_RELEASE = 'is outside the release; write it relative to the release, for example "node-bot"'
+_FOR_HTTP = "is only sent to an http(s) repository; remove it, or write the repository's https address"
+_FOR_SSH = "is only used with an ssh repository; remove it, or write the repository as git@host:path"
 _SET_IN_UNIT = 'has no effect with manager = "systemd"; remove it, and set it in the unit or in journald.conf'
 
 
@@ -165,14 +166,6 @@ def _units(service: Values, where: KeyPath) -> Iterator[Breach]:
         yield (*where, "units"), "cannot be given together with unit; keep one of the two"
     elif "unit" not in service and "units" not in service:
         yield (*where, "unit"), _UNIT_MISSING
-    units = _get(service, "units")
-    if units is None:
-        return
-    if not units:
-        yield (*where, "units"), 'names no unit; for example ["app@1.service", "app@2.service"]'
-    for index, unit in enumerate(units):
-        if unit in units[:index]:
-            yield (*where, "units", index), f'"{unit}" is named twice; keep one of them'
 
 
 def _units_of(service: Values) -> tuple[str, ...]:
@@ -188,18 +181,9 @@ def _working_directory(service: Values, where: KeyPath) -> Iterator[Breach]:
     path = PurePosixPath(directory)
     if "source" not in service:
         if not path.is_absolute():
-            yield (
-                (*where, "working_directory"),
-                (
-                    "is relative, and there is no source it could be relative to; write an absolute path, for example "
-                    '"/srv/voice-meeting-bot"'
-                ),
-            )
+            yield (*where, "working_directory"), _WITHOUT_SOURCE
     elif path.is_absolute() or ".." in path.parts:
-        yield (
-            (*where, "working_directory"),
-            'is outside the release; write it relative to the release, for example "node-bot"',
-        )
+        yield (*where, "working_directory"), _OUTSIDE_RELEASE
 
 
 def _source(source: Values, where: KeyPath) -> Iterator[Breach]:
@@ -208,15 +192,9 @@ def _source(source: Values, where: KeyPath) -> Iterator[Breach]:
         over_http = repository.startswith(("https://", "http://"))
         for key in ("token_env", "token_file", "username"):
             if key in source and not over_http:
-                yield (
-                    (*where, key),
-                    "is only sent to an http(s) repository; remove it, or write the repository's https address",
-                )
+                yield (*where, key), _FOR_HTTP
         if "ssh_key" in source and (over_http or repository.startswith(("/", "file:"))):
-            yield (
-                (*where, "ssh_key"),
-                "is only used with an ssh repository; remove it, or write the repository as git@host:path",
-            )
+            yield (*where, "ssh_key"), _FOR_SSH
     for (first, one), (second, two) in combinations(enumerate(_get(source, "shared") or ()), 2):
         a, b = PurePosixPath(one), PurePosixPath(two)
         if a == b:
@@ -226,10 +204,8 @@ def _source(source: Values, where: KeyPath) -> Iterator[Breach]:
             yield (*where, "shared", index), f'"{inner}" is inside "{outer}", which is shared too; keep one of them'
     for index, path in enumerate(_get(source, "shared") or ()):
         if path == ".":
-            yield (
-                (*where, "shared", index),
-                'is the whole release; name what is to be kept, for example "node-bot/data"',
-            )
+            said = 'is the whole release; name what is to be kept, for example "node-bot/data"'
+            yield (*where, "shared", index), said
 
 
 def _check(check: Values, where: KeyPath, manager: ManagerKind | None) -> Iterator[Breach]:
@@ -247,18 +223,14 @@ def _check(check: Values, where: KeyPath, manager: ManagerKind | None) -> Iterat
         yield (*where, "kind"), '"unit" asks systemd, and this service has manager = "process"; write kind = "process"'
     of, fall = _get(check, "of"), _get(check, "fall") or CheckPolicy().fall
     if of is not None and of < fall:
-        yield (
-            (*where, "of"),
-            f"is less than fall, which is {fall}; it must be at least as large, or the check could never fail",
-        )
+        said = f"is less than fall, which is {fall}; it must be at least as large, or the check could never fail"
+        yield (*where, "of"), said
     interval, timeout = _get(check, "interval"), _get(check, "timeout")
     if timeout is not None and "interval" not in check:
         interval = table_for(Check).key("interval").default
     if timeout is not None and interval is not None and timeout > interval:
-        yield (
-            (*where, "timeout"),
-            f'is longer than the interval; write at most "{show_duration(interval)}", or a longer interval',
-        )
+        said = f'is longer than the interval; write at most "{show_duration(interval)}", or a longer interval'
+        yield (*where, "timeout"), said
 
 
 def _check_unit(check: Values, where: KeyPath, service: Values, manager: ManagerKind | None) -> Iterator[Breach]:
@@ -269,17 +241,6 @@ def _check_unit(check: Values, where: KeyPath, service: Values, manager: Manager
         yield (*where, "unit"), 'has no effect with manager = "process"; remove it'
     elif units and unit not in units:
         yield (*where, "unit"), f'"{unit}" is none of the service\'s units ({", ".join(units)}); name one of them'
-
-
-def _check_names(service: Values, where: KeyPath) -> Iterator[Breach]:
-    seen: dict[str, int] = {}
-    for index, check in enumerate(_get(service, "checks") or ()):
-        name = _get(check, "name")
-        if name is None:
-            continue
-        if name in seen:
-            yield (*where, "checks", index, "name"), f"is the name of check {seen[name] + 1} too; give each its own"
-        seen.setdefault(name, index)
 
 
 def _between(tree: Values, services: Values) -> Iterator[Breach]:
@@ -299,10 +260,8 @@ def _between(tree: Values, services: Values) -> Iterator[Breach]:
             if folder == taken:
                 yield where, f"is the directory of services.{other} too; each service needs its own"
             elif folder.is_relative_to(taken) or taken.is_relative_to(folder):
-                yield (
-                    where,
-                    f"overlaps with the directory of services.{other}, {taken}; neither may be inside the other",
-                )
+                said = f"overlaps with the directory of services.{other}, {taken}; neither may be inside the other"
+                yield where, said
         folders.append((name, folder))
         state = _get(_part(tree, "state") or {}, "directory")
         if state is not None and state.is_relative_to(folder):
@@ -313,11 +272,9 @@ def _dependencies(services: Values) -> Iterator[Breach]:
     needs = {name: tuple(_get(service, "depends_on") or ()) for name, service in services.items()}
     for name, others in needs.items():
         for index, other in enumerate(others):
-            where = ("services", name, "depends_on", index)
             if other not in services:
-                yield where, f'"{other}" is no service of this file{nearest(other, services)}'
-            elif other in others[:index]:
-                yield where, f'"{other}" is named twice; keep one of them'
+                said = f'"{other}" is no service of this file{nearest(other, services)}'
+                yield ("services", name, "depends_on", index), said
     for way in ways_back(needs):
         index = needs[way[0]].index(way[1])
         said = "is the service itself" if way[0] == way[1] else f"leads back to it: {' → '.join(way)}"

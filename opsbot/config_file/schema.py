@@ -59,11 +59,6 @@ class TableKey:
     def required(self) -> bool:
         return self.default is ABSENT and not self.unset
 
-    @property
-    def default_text(self) -> str:
-        """The default as TOML; "" where there is none that could be written down."""
-        return "" if self.unset or self.default is ABSENT or self.default is None else self.kind.show(self.default)
-
 
 @dataclass(frozen=True, slots=True)
 class Table:

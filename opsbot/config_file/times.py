@@ -4,7 +4,7 @@ import re
 from datetime import UTC, date, datetime, time, tzinfo
 from zoneinfo import ZoneInfo
 
-from opsbot.config_file.kinds import Kind, kind_of, quoted, string_of, unfit
+from opsbot.config_file.kinds import Kind, kind_of, string_of, unfit
 
 
 def time_of_day() -> Kind:
@@ -18,7 +18,7 @@ def time_of_day() -> Kind:
             raise unfit(value, 'is not a time of day; write it like "02:00" or "23:30"')
         return time.fromisoformat(string)
 
-    return kind_of("a time of day", '"02:00"', read, lambda value: quoted(f"{value:%H:%M}"))
+    return kind_of("a time of day", '"02:00"', read)
 
 
 def calendar_day() -> Kind:
@@ -35,7 +35,7 @@ def calendar_day() -> Kind:
             raise unfit(value, "is not in the calendar; write a day that exists") from error
         raise unfit(value, 'is not a date; write it like "2026-12-24"')
 
-    return kind_of("a date", '"2026-12-24"', read, lambda value: quoted(value.isoformat()))
+    return kind_of("a date", '"2026-12-24"', read)
 
 
 def zone() -> Kind:
@@ -55,4 +55,4 @@ def zone() -> Kind:
                 "and where such a name is refused, install the host's tzdata",
             ) from error
 
-    return kind_of("the name of a time zone", '"Europe/Berlin"', read, lambda value: quoted(str(value)))
+    return kind_of("the name of a time zone", '"Europe/Berlin"', read)

@@ -119,6 +119,6 @@ SILENCE = Endpoint(
     "POST", "silence", Silence, {"service": _service(Action.SILENCE), "for": Fields.length, "reason": _reason}
 )
 NOTIFY = _post("notify", shapes.NotifyReply, LONG, notifier=_text(100))
-RELOAD = _post("reload", shapes.ReloadWish)
+RELOAD = _post("reload", shapes.ReloadRequested)
 RELOADED = _get("reload", shapes.ReloadReply)
-"""What came of the last reload; `answered` has reached a wish's number once it was seen to."""
+"""The last reload; `answered` has reached the number of a request once it was handled."""

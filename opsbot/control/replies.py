@@ -15,12 +15,10 @@ if TYPE_CHECKING:
     from opsbot.core.deployment import Deployment
     from opsbot.core.health import CheckHealth
     from opsbot.core.message import Message
-    from opsbot.core.model import Acknowledgement, DeliveryTest, Incident, Notification
+    from opsbot.core.model import DeliveryTest, Incident, Notification
     from opsbot.core.root_cause import RootCause
     from opsbot.core.status import ServiceHealth
-    from opsbot.engine.services import Resumed
     from opsbot.engine.status import ServiceStatus
-    from opsbot.notifications.apprise_sender import SendResult
 
 T = TypeVar("T")
 
@@ -59,19 +57,14 @@ def health_reply(health: "ServiceHealth") -> shapes.HealthReply:
 
 def incident_reply(incident: "Incident", now: "datetime | None" = None) -> shapes.IncidentReply:
     """One incident. now: until when its downtime counts, where it is open; its last event where not given."""
-    evidence, flaps = incident.evidence, incident.flaps
+    flaps = incident.flaps
     until = incident.closed_at or now or max([incident.opened_at, *(each.at for each in incident.events)])
     return like(
         shapes.IncidentReply,
         incident,
         ended_by=incident.resolution,
         downtime=incident.downtime(until),
-        checks=evidence.checks,
-        exit=evidence.exit,
-        log=evidence.log,
-        consequences=evidence.consequences,
-        deeds=[shapes.DeedReply(each.at, _text(each.message)) for each in incident.deeds],
-        dependents=[like(shapes.DependentReply, one) for one in incident.dependents],
+        deeds=[shapes.IncidentEventReply(each.at, _text(each.message)) for each in incident.later_events],
         flapping=flaps.flapping,
         flapping_since=flaps.since,
         changes=flaps.count,
@@ -108,7 +101,7 @@ def service_reply(status: "ServiceStatus") -> shapes.ServiceReply:
 
 
 def status(services: "Iterable[ServiceStatus]", proof: "DeliveryTest | None" = None) -> shapes.StatusReply:
-    path = None if proof is None else like(shapes.ProofReply, proof)
+    path = None if proof is None else like(shapes.DeliveryTestReply, proof)
     return shapes.StatusReply([service_reply(one) for one in services], path)
 
 
@@ -119,19 +112,7 @@ def why(found: "RootCause", service: str) -> shapes.WhyReply:
     return shapes.WhyReply(service, found.known, plain_times(root_cause_line(found)), events)
 
 
-def resumed(found: "Resumed", service: str, _reason: str) -> shapes.ResumeReply:
-    return shapes.ResumeReply(service, found.anything, found.commits)
-
-
-def acknowledgement(value: "Acknowledgement", service: str, _reason: str) -> shapes.AcknowledgementReply:
-    return shapes.AcknowledgementReply(service, value)
-
-
-def trial(sent: "SendResult", notifier: str) -> shapes.NotifyReply:
-    return like(shapes.NotifyReply, sent, notifier=notifier)
-
-
-def notice_reply(notice: "Notification", incident: "Incident | None") -> shapes.NoticeReply:
+def notification_reply(notice: "Notification", incident: "Incident | None") -> shapes.NotificationReply:
     """incident: the subject of the notification, if it has one."""
     text = _text(notice.said)
     if incident is not None:
@@ -139,4 +120,4 @@ def notice_reply(notice: "Notification", incident: "Incident | None") -> shapes.
         text = f"{cause}: {text}" if text else cause
         if notice.kind == "recovered":
             text = f"over: {cause}" + (f" ({_text(incident.resolution)})" if incident.resolution is not None else "")
-    return like(shapes.NoticeReply, notice, text=text)
+    return like(shapes.NotificationReply, notice, text=text)

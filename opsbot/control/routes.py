@@ -122,7 +122,7 @@ def _as_it_is(found: Any, *_: object) -> Any:
 class Routes:
     """Who answers what.
 
-    closing: set when the daemon goes; streams end then. wishes: takes what is asked of the daemon itself.
+    closing: set when the daemon stops; streams end then. reload_requests: takes requests to reload.
     """
 
     engine: "Engine"
@@ -141,8 +141,8 @@ class Routes:
         look, releases, services = self.engine.look, self.engine.releases, self.engine.services
         return [
             self._answers(endpoints.PING, self._ping),
-            self._answers(endpoints.STATUS, self._with_proof(look.status)),
-            self._answers(endpoints.HEALTH, self._with_proof(look.health)),
+            self._answers(endpoints.STATUS, self._with_alert_path(look.status)),
+            self._answers(endpoints.HEALTH, self._with_alert_path(look.health)),
             self._answers(endpoints.HISTORY, look.history, replies.history),
             self._answers(endpoints.INCIDENTS, self._incidents, replies.incidents),
             self._answers(endpoints.WHY, look.why, replies.why),
@@ -160,10 +160,22 @@ class Routes:
             self._answers(endpoints.UPDATE, self._update),
             self._answers(endpoints.ROLLBACK, releases.rollback),
             self._answers(endpoints.HOLD, services.hold, lambda hold, name, _: shapes.Held(name, hold)),
-            self._answers(endpoints.RESUME, services.resume, replies.resumed),
-            self._answers(endpoints.ACK, self.engine.acknowledgements.take, replies.acknowledgement),
+            self._answers(
+                endpoints.RESUME,
+                services.resume,
+                lambda found, name, _: shapes.ResumeReply(name, found.anything, found.commits),
+            ),
+            self._answers(
+                endpoints.ACK,
+                self.engine.acknowledgements.take,
+                lambda value, name, _: shapes.AcknowledgementReply(name, value),
+            ),
             self._answers(endpoints.SILENCE, services.silence),
-            self._answers(endpoints.NOTIFY, self.engine.notify, replies.trial),
+            self._answers(
+                endpoints.NOTIFY,
+                self.engine.notify,
+                lambda sent, name: replies.like(shapes.NotifyReply, sent, notifier=name),
+            ),
             self._answers(endpoints.RELOAD, self._reload),
             self._answers(endpoints.RELOADED, self._reloaded),
         ]
@@ -203,7 +215,7 @@ class Routes:
     async def _ping(self, _who: Actor) -> shapes.PingReply:
         return self.ping
 
-    def _with_proof(
+    def _with_alert_path(
         self, ask: Callable[[Actor, str | None], Awaitable["list[ServiceStatus] | Refused"]]
     ) -> Callable[[Actor, str | None], Awaitable[shapes.StatusReply | Refused]]:
         async def asked(who: Actor, service: str | None) -> shapes.StatusReply | Refused:
@@ -281,11 +293,11 @@ class Routes:
         begun = None if found.deployment is None else await self.engine.look.deployment(found.deployment)
         return replies.like(shapes.UpdateReply, found, service=service, text=found.message, deployment=begun)
 
-    async def _reload(self, who: Actor) -> shapes.ReloadWish | Refused:
+    async def _reload(self, who: Actor) -> shapes.ReloadRequested | Refused:
         refused = await self.engine.door.admit(who, Action.RELOAD)
         if refused is None and self.reload_requests is None:
             return Refused(RefusalReason.NOT_READY, message(RefusalCode.NO_RELOAD))
-        return refused or shapes.ReloadWish(self.reload_requests.reload(who) if self.reload_requests else 0)
+        return refused or shapes.ReloadRequested(self.reload_requests.reload(who) if self.reload_requests else 0)
 
     async def _reloaded(self, who: Actor) -> shapes.ReloadReply | Refused:
         refused = await self.engine.door.admit(who, Action.RELOAD)

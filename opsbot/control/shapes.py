@@ -16,7 +16,7 @@ from opsbot.core.access import Actor
 from opsbot.core.deployment import Deployment, Hold, Refused, Release
 from opsbot.core.health import Verdict
 from opsbot.core.message import Message
-from opsbot.core.model import Acknowledgement, AuditEntry, Silence, SourceState
+from opsbot.core.model import Acknowledgement, AuditEntry, Dependent, Evidence, Silence, SourceState
 from opsbot.core.status import HealthState, StoppedBy
 from opsbot.core.windows import Maintenance, Span
 from opsbot.formatting import plain_times
@@ -66,21 +66,11 @@ class HealthReply:
 
 
 @dataclass(slots=True, eq=False)
-class DeedReply:
-    """Something that happened, or that opsbot or a person did, in an incident."""
+class IncidentEventReply:
+    """One event of an incident."""
 
     at: datetime
     text: str
-
-
-@dataclass(slots=True, eq=False)
-class DependentReply:
-    """A service that is down because of another's incident."""
-
-    service: str
-    cause: Message
-    failed_at: datetime
-    well_at: datetime | None
 
 
 @dataclass(slots=True, eq=False)
@@ -99,13 +89,10 @@ class IncidentReply:
     called_at: datetime | None
     ended_by: Message | None
     downtime: timedelta
-    checks: Sequence[tuple[str, Message]]
-    exit: Message | None
-    log: Sequence[str]
-    deeds: Sequence[DeedReply]
+    evidence: Evidence
+    deeds: Sequence[IncidentEventReply]
     deployment: int | None
-    consequences: Sequence[tuple[str, Message]]
-    dependents: Sequence[DependentReply]
+    dependents: Sequence[Dependent]
     part_of: int | None
     flapping: bool
     flapping_since: datetime | None
@@ -157,8 +144,8 @@ class ServiceReply:
 
 
 @dataclass(slots=True, eq=False)
-class ProofReply:
-    """Whether alerts arrive: when that was last tried, when it last went well, and what is wrong, or ""."""
+class DeliveryTestReply:
+    """Whether alerts arrive: the last test, the last successful one, and what is wrong, or ""."""
 
     tried_at: datetime
     proven_at: datetime | None
@@ -170,7 +157,7 @@ class StatusReply:
     """`status` and `health`. `alert_path` is null where it is not known."""
 
     services: Sequence[ServiceReply]
-    alert_path: ProofReply | None = None
+    alert_path: DeliveryTestReply | None = None
     daemon: bool = True
 
     @property
@@ -255,7 +242,7 @@ class Restarted:
 
 @dataclass(slots=True, eq=False)
 class UpdateReply:
-    """What came of asking the remote: `outcome` is `deploying`, `no-news`, `later`, `waiting`, `noted` or `failed`."""
+    """Result of asking the remote: `outcome` is `deploying`, `no-news`, `later`, `waiting`, `noted` or `failed`."""
 
     service: str
     outcome: str
@@ -283,7 +270,7 @@ class ResumeReply:
 
 @dataclass(slots=True, eq=False)
 class AcknowledgementReply:
-    """Who has taken an incident. `void_at`: when it got worse, from when on it does not count."""
+    """An acknowledgement. `void_at`: when the incident got worse and ended it."""
 
     service: str
     value: Acknowledgement
@@ -291,7 +278,7 @@ class AcknowledgementReply:
 
 @dataclass(slots=True, eq=False)
 class NotifyReply:
-    """What came of trying a notifier. `doubt`: it may have arrived all the same."""
+    """Result of testing a notifier. `doubt`: it may have arrived all the same."""
 
     notifier: str
     ok: bool
@@ -300,15 +287,15 @@ class NotifyReply:
 
 
 @dataclass(slots=True, eq=False)
-class ReloadWish:
-    """The number of a wish to reload the configuration: `ReloadReply.answered` reaches it once it was seen to."""
+class ReloadRequested:
+    """The number of a request to reload: `ReloadReply.answered` reaches it once it was handled."""
 
     wish: int
 
 
 @dataclass(slots=True, eq=False)
 class ReloadReply:
-    """What came of a reload. `asked`: how many wishes there were. `answered`: the last it answers, 0 where none was."""
+    """Result of a reload. `asked`: number of requests so far. `answered`: the last it answers, 0 if none."""
 
     asked: int
     answered: int = 0
@@ -328,7 +315,7 @@ class PingReply:
 
 
 @dataclass(slots=True, eq=False)
-class NoticeReply:
+class NotificationReply:
     """One notification about an incident. `told_at` is null until it is sent to the channel."""
 
     id: int
@@ -366,7 +353,7 @@ class Snapshot:
     host: HostReply
     services: Sequence[ServiceReply]
     deployments: Sequence[Deployment]
-    alerts: Sequence[NoticeReply]
+    alerts: Sequence[NotificationReply]
     gateway: GatewayReply | None
 
     @property
@@ -406,6 +393,7 @@ _codec = Codec(
             },
         ),
         HostReply: _form(inlined="figures"),
+        IncidentReply: _form(inlined="evidence"),
         Refused: _form(message="text"),
         ServiceState: _form(hidden="run release revivable parts groups"),
         Snapshot: _form(added={"healthy": attrgetter("healthy")}),

@@ -8,7 +8,7 @@ from datetime import datetime, timedelta
 from typing import TYPE_CHECKING
 
 from opsbot.control import replies
-from opsbot.control.shapes import GatewayReply, HostReply, NoticeReply, PingReply, Snapshot
+from opsbot.control.shapes import GatewayReply, HostReply, NotificationReply, PingReply, Snapshot
 from opsbot.core.deployment import Deployment
 from opsbot.store import incident_repository, ledger, outbox
 
@@ -20,11 +20,11 @@ SHOWN = 8
 FRESH = timedelta(milliseconds=900)
 
 
-def recent(db: sqlite3.Connection) -> tuple[list[Deployment], list[NoticeReply]]:
+def recent(db: sqlite3.Connection) -> tuple[list[Deployment], list[NotificationReply]]:
     notices = [one for one in outbox.recent(db, SHOWN * 4) if one.kind not in {"deployment", "outcome"}][:SHOWN]
     about = {one.id: one.subject for one in notices if one.kind in {"incident", "recovered", "call"} and one.subject}
     alerts = [
-        replies.notice_reply(one, incident_repository.incident(db, about[one.id]) if one.id in about else None)
+        replies.notification_reply(one, incident_repository.incident(db, about[one.id]) if one.id in about else None)
         for one in notices
     ]
     return ledger.deployments(db, None, SHOWN), alerts
@@ -59,14 +59,9 @@ class Snapshots:
         engine = self._engine
         services = [replies.service_reply(one) for one in await engine.standings.of(list(engine.config.services))]
         host = await asyncio.to_thread(engine.standings.host)
-        return Snapshot(
-            now,
-            self._ping,
-            HostReply(engine.config.host or socket.gethostname(), host),
-            services,
-            *await engine.store.read(recent),
-            await self._gateway_reply(),
-        )
+        reply = HostReply(engine.config.host or socket.gethostname(), host)
+        found = await engine.store.read(recent)
+        return Snapshot(now, self._ping, reply, services, *found, await self._gateway_reply())
 
     async def _gateway_reply(self) -> GatewayReply | None:
         if self._gateway is None:

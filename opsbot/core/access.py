@@ -39,16 +39,13 @@ class Action(StrEnum):
     SILENCE = "silence", Rank.OPERATOR
     ACK = "ack", Rank.OPERATOR
     DEPLOY = "deploy", Rank.DEPLOYER
-    NOW = "now", Rank.DEPLOYER
-    """From a card's button or the host: a waiting deployment switches now."""
+    NOW = "now", Rank.DEPLOYER  # from a card's button or the host: a waiting deployment switches now
     ROLLBACK = "rollback", Rank.DEPLOYER
     HOLD = "hold", Rank.DEPLOYER
     RESUME = "resume", Rank.DEPLOYER
     AUDIT = "audit", Rank.ADMIN
-    NOTIFY = "notify", Rank.ADMIN
-    """From the host only: `opsbot notify` tests a notifier other than Discord."""
-    RELOAD = "reload", Rank.ADMIN
-    """From the host only: SIGHUP or `opsbot reload`."""
+    NOTIFY = "notify", Rank.ADMIN  # from the host only: `opsbot notify` tests a notifier other than Discord
+    RELOAD = "reload", Rank.ADMIN  # from the host only: SIGHUP or `opsbot reload`
 
 
 class Origin(StrEnum):
@@ -84,7 +81,6 @@ class Actor:
 
     @property
     def automatic(self) -> bool:
-        """Whether no person made the request."""
         return self.origin in AUTOMATIC or self.origin in {Origin.RECOVERY, Origin.STARTUP, Origin.CLEANUP}
 
 
@@ -128,5 +124,4 @@ class Ranks:
         return next((rank for rank, ids in named if ids & held), Rank.NONE)
 
     def allow(self, actor: Actor, action: Action) -> bool:
-        """Whether the actor may do this."""
         return self.of(actor) >= action.least_rank

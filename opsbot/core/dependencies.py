@@ -1,14 +1,49 @@
-"""Dependencies between services: one root cause for all failures below it.
+"""What fails because of what: the checks of one service, and services that need others. One root cause is one incident.
+
+The checks of a service depend on each other: unit → process → port → HTTP → command. The one nearest the root is the
+cause: a closed port makes every HTTP check on it fail.
 
 A service that fails while one of its dependencies has an incident is part of that incident. If a dependency fails but
 has no verdict yet, or has not been checked since, its verdict is awaited for at most `PATIENCE`: the failure of a
 dependent is often seen first.
 """
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from enum import StrEnum
+
+from opsbot.core.message import Message
+
+_LAYERS = ("unit", "process", "tcp", "http", "command")
+"""Kinds of checks from the root up; any other kind is above them."""
+
+
+@dataclass(frozen=True, slots=True)
+class FailingCheck:
+    """A failing check. unit: "" for the whole service. seen: what it saw."""
+
+    name: str
+    kind: str
+    unit: str
+    seen: Message
+
+
+def depth(kind: str) -> int:
+    """How near the root: 0 is nearest."""
+    return _LAYERS.index(kind) if kind in _LAYERS else len(_LAYERS)
+
+
+def _hangs_below(one: FailingCheck, root: FailingCheck) -> bool:
+    return depth(root.kind) < depth(one.kind) and (not root.unit or not one.unit or root.unit == one.unit)
+
+
+def untangle(failing: Sequence[FailingCheck]) -> tuple[tuple[FailingCheck, ...], tuple[FailingCheck, ...]]:
+    """The causes, root-most first, and the consequences."""
+    ordered = sorted(failing, key=lambda each: depth(each.kind))
+    consequences = tuple(one for one in ordered if any(_hangs_below(one, root) for root in ordered))
+    return tuple(one for one in ordered if one not in consequences), consequences
+
 
 PATIENCE = timedelta(seconds=30)
 """How long a service waits for the verdict on its dependencies."""
@@ -66,12 +101,9 @@ class DependencyState(StrEnum):
     """The state of a dependency when its dependent fails."""
 
     WELL = "well"
-    UNSEEN = "unseen"
-    """It was not checked since: it may be the cause."""
-    FAILING = "failing"
-    """Its checks fail, not often enough yet for a verdict."""
-    DOWN = "down"
-    """It has an incident."""
+    UNSEEN = "unseen"  # it was not checked since: it may be the cause
+    FAILING = "failing"  # its checks fail, not often enough yet for a verdict
+    DOWN = "down"  # it has an incident
 
 
 @dataclass(frozen=True, slots=True)

@@ -109,7 +109,6 @@ class Commit:
 
     @property
     def short(self) -> str:
-        """The digits that people are shown."""
         return self.id[:SHORT]
 
 
@@ -183,7 +182,6 @@ class Deployment:
 
     @property
     def finished(self) -> bool:
-        """Whether it came to an end."""
         return self.phase in ENDS
 
     @property
@@ -344,7 +342,6 @@ def decide(request: DeploymentRequest, facts: DeploymentFacts) -> Accepted | Ref
 
 
 def busy(service: str, number: int) -> Refused:
-    """The refusal while that deployment is in progress."""
     return Refused(RefusalReason.BUSY, message(RefusalCode.BUSY, service=service, deployment=number), number)
 
 
@@ -408,7 +405,6 @@ def _decide_rollback(request: DeploymentRequest, facts: DeploymentFacts) -> Acce
 
 
 def no_earlier_release(service: str) -> Refused:
-    """The refusal where there is nothing to roll back to."""
     return Refused(RefusalReason.NO_RELEASE, message(RefusalCode.NO_EARLIER_RELEASE, service=service))
 
 

@@ -45,7 +45,6 @@ UNKNOWN = message(ExitCode.UNKNOWN)
 
 
 def by_signal(number: int) -> Message:
-    """An end by this signal."""
     try:
         return message(ExitCode.SIGNAL, signal=signal.Signals(number).name)
     except ValueError:
@@ -62,10 +61,8 @@ def of_status(status: int | None) -> Message:
 
 
 def of_unit(unit: str, end: Message | None) -> Message | None:
-    """The end of one unit of a service."""
     return None if end is None else message(ExitCode.OF_UNIT, unit=unit, exit=end)
 
 
 def of_units(ends: Sequence[Message]) -> Message | None:
-    """The ends of several units as one."""
     return message(ExitCode.UNITS, exits=tuple(ends)) if len(ends) > 1 else next(iter(ends), None)

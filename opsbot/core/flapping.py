@@ -40,7 +40,6 @@ class Flaps:
 
     @property
     def flapping(self) -> bool:
-        """Whether it flaps."""
         return self.since is not None
 
 
@@ -56,7 +55,6 @@ def changed(flaps: Flaps, at: datetime, policy: FlapPolicy) -> Flaps:
 
 
 def is_calm(flaps: Flaps, now: datetime, policy: FlapPolicy) -> bool:
-    """Whether flapping is over."""
     if flaps.since is None or flaps.last is None:
         return False
     # Likewise: a clock that was set back must not make it flap for hours.

@@ -19,7 +19,7 @@ _WHOLE = 0.8
 class Gauge:
     """The current value of a figure, in the threshold's unit.
 
-    cause: what is wrong, where something is. words: the value as text. mend: the next step.
+    cause: what is wrong, where something is. words: the value as text. next_step: what to do.
     """
 
     subject: str
@@ -27,7 +27,7 @@ class Gauge:
     threshold: Threshold
     cause: str
     words: str
-    mend: str
+    next_step: str
     ahead: Forecast | None = None
     users: "Users | None" = None
 

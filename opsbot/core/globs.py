@@ -25,12 +25,10 @@ class Glob:
     name: str
 
     def __str__(self) -> str:
-        """As it was written."""
         return "/" + "/".join((*self.fixed, *self.folders, self.name))
 
     @property
     def parts(self) -> tuple[str, ...]:
-        """All of its parts."""
         return (*self.fixed, *self.folders, self.name)
 
     def names(self, path: str) -> bool:
@@ -48,7 +46,6 @@ def parts_of(path: str) -> tuple[str, ...]:
 
 
 def wild(part: str) -> bool:
-    """Whether this part of a pattern has a wildcard."""
     return not _WILD.isdisjoint(part)
 
 

@@ -144,12 +144,10 @@ class VerdictChange:
 
 
 def looks(recent: int) -> int:
-    """How many results are known."""
     return recent.bit_length() - 1
 
 
 def failures(recent: int, last: int) -> int:
-    """How many of the last so many results were failures."""
     count = min(last, looks(recent))
     return (recent & ((1 << count) - 1)).bit_count()
 

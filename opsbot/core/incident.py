@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
 
-from opsbot.core.layers import FailingCheck
+from opsbot.core.dependencies import FailingCheck
 from opsbot.core.message import GeneralCode, Message, MessageCode, Param, decode, encode, message
 
 
@@ -255,11 +255,6 @@ def event(kind: IncidentEventKind, at: datetime, /, **params: Param) -> Incident
     return IncidentEvent(kind, at, params)
 
 
-def legacy(at: datetime, text: str) -> IncidentEvent:
-    """An entry that an earlier version stored as a sentence."""
-    return IncidentEvent(IncidentEventKind.LEGACY, at, {"text": text})
-
-
 def encode_event(value: IncidentEvent) -> dict[str, Any]:
     """An event as JSON values."""
     return {"at": value.at.timestamp(), **encode(value.message)}
@@ -282,11 +277,6 @@ def check_cause(failing: FailingCheck, failed: int | None = None, looks: int | N
         failed=failed,
         looks=looks,
     )
-
-
-def is_check_cause(cause: Message) -> bool:
-    """Whether a failing check is the cause: another one that is nearer the root may take its place."""
-    return cause.code == IncidentCause.CHECK_FAILED
 
 
 def exit_of(cause: Message) -> Message | None:

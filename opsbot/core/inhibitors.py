@@ -42,14 +42,14 @@ Inhibitor = Callable[[str], Awaitable[Message | None]]
 class Inhibitors:
     """The inhibitors of each action, filled at startup.
 
-    restarts: recovery's restarts of a service that is down. ladder_ends: its rollback and its escalation. spent:
+    restarts: recovery's restarts of a service that is down. last_steps: its rollback and its escalation. spent:
     recovery's restarts again; these do not only delay, they also escalate. starts: opsbot's own supervisor, before it
     starts a service that died. deploys: automatic deploys, before they begin. swings: the moment a running release is
     replaced, whoever requested it.
     """
 
     restarts: list[Inhibitor] = field(default_factory=list)
-    ladder_ends: list[Inhibitor] = field(default_factory=list)
+    last_steps: list[Inhibitor] = field(default_factory=list)
     spent: list[Inhibitor] = field(default_factory=list)
     starts: list[Inhibitor] = field(default_factory=list)
     deploys: list[Inhibitor] = field(default_factory=list)

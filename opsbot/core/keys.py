@@ -29,12 +29,10 @@ class Format(StrEnum):
     FOLDER = "folder"
     GLOBS = "globs"
     HEADERS = "headers"
-    HOLDERS = "holders"
-    """Of a rank: ids of roles and users, local users and groups."""
+    HOLDERS = "holders"  # of a rank: ids of roles and users, local users and groups
     HOST = "host"
     HTTP_URL = "http url"
-    INSIDE = "inside"
-    """A path inside what `Key.what` names."""
+    INSIDE = "inside"  # a path inside what `Key.what` names
     LISTEN = "listen"
     REGEX = "regex"
     REPOSITORY = "repository"
@@ -50,10 +48,8 @@ class Reload(StrEnum):
     """When a changed value takes effect."""
 
     AT_ONCE = "at once"
-    AT_NEXT_START = "at next start"
-    """Of the service: a reload leaves its process alone."""
-    NEVER = "never"
-    """Only by stopping opsbot."""
+    AT_NEXT_START = "at next start"  # of the service: a reload leaves its process alone
+    NEVER = "never"  # only by stopping opsbot
 
 
 @dataclass(frozen=True, slots=True)

@@ -39,16 +39,11 @@ WITHIN = 7 * 24 * HOUR
 class GrowthShape(StrEnum):
     """What the memory of a run does."""
 
-    UNKNOWN = "unknown"
-    """It was not seen for long enough."""
-    LEVEL = "level"
-    """No steady rise: level, noise, a wave, a step, a sawtooth with level minima."""
-    LEVELS_OFF = "levels off"
-    """It rises, ever more slowly: a cache that fills."""
-    GROWS = "grows"
-    """It rises steadily, but no limit is near."""
-    LEAKS = "leaks"
-    """It rises steadily, and reaches its limit."""
+    UNKNOWN = "unknown"  # it was not seen for long enough
+    LEVEL = "level"  # no steady rise: level, noise, a wave, a step, a sawtooth with level minima
+    LEVELS_OFF = "levels off"  # it rises, ever more slowly: a cache that fills
+    GROWS = "grows"  # it rises steadily, but no limit is near
+    LEAKS = "leaks"  # it rises steadily, and reaches its limit
 
 
 @dataclass(frozen=True, slots=True)

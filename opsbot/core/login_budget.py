@@ -20,10 +20,8 @@ class LoginBudgetState(StrEnum):
     """How much of the budget is spent."""
 
     FREE = "free"
-    SLOW = "slow"
-    """Automatic starts are spaced."""
-    SPENT = "spent"
-    """No automatic starts any more: needs attention."""
+    SLOW = "slow"  # automatic starts are spaced
+    SPENT = "spent"  # no automatic starts any more: needs attention
 
 
 @dataclass(frozen=True, slots=True)

@@ -44,10 +44,6 @@ class ManagerCode(MessageCode):
     JOB_SKIPPED = "manager.job-skipped"
     JOB_ENDED = "manager.job-ended"  # result: systemd's word
     STATE_UNREADABLE = "manager.state-unreadable"  # unit; error: a message
-    NO_SYSTEMCTL = "manager.no-systemctl"
-    SYSTEMCTL_TIMEOUT = "manager.systemctl-timeout"  # within
-    SYSTEMCTL_FAILED = "manager.systemctl-failed"  # reason: what it wrote
-    SYSTEMCTL_EXITED = "manager.systemctl-exited"  # exit: a message
 
     # The connection to systemd
 

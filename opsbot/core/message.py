@@ -45,7 +45,6 @@ class Message:
 
 
 def message(code: MessageCode, /, **params: Param) -> Message:
-    """A message of this code, with these parameters."""
     return Message(code, params)
 
 
@@ -90,7 +89,6 @@ def encode(value: Message) -> dict[str, Any]:
 
 
 def decode(value: Mapping[str, Any]) -> Message:
-    """The message that `encode` was given."""
     return Message(value["code"], {name: _decode(each) for name, each in value.get("params", {}).items()})
 
 

@@ -14,30 +14,21 @@ from opsbot.core.recovery import RecoveryState
 class NotificationKind(StrEnum):
     """The kind of a notification in the outbox."""
 
-    DEPLOYMENT = "deployment"
-    """A card: one deployment, edited as it goes. `subject` is the deployment's id."""
-    OUTCOME = "outcome"
-    """A deployment failed: a new message, since edits notify nobody. `subject` is its id."""
-    INCIDENT = "incident"
-    """A card: one incident, from alert to resolution. `subject` is the incident's id."""
-    RECOVERED = "recovered"
-    """An incident is resolved. `subject` is the incident's id."""
-    CALL = "call"
-    """Automatic recovery gave up: needs attention. `subject` is the incident's id."""
-    TIMELINE = "timeline"
-    """A short line in an incident's thread. `subject` is the incident's id; `body`: text, sign."""
+    DEPLOYMENT = "deployment"  # a card: one deployment, edited as it goes. `subject` is the deployment's id
+    OUTCOME = "outcome"  # a deployment failed: a new message, since edits notify nobody. `subject` is its id
+    INCIDENT = "incident"  # a card: one incident, from alert to resolution. `subject` is the incident's id
+    RECOVERED = "recovered"  # an incident is resolved. `subject` is the incident's id
+    CALL = "call"  # automatic recovery gave up: needs attention. `subject` is the incident's id
+    TIMELINE = "timeline"  # a short line in an incident's thread. `subject` is the incident's id; `body`: text, sign
     REMINDER = "reminder"
     """An incident is still open and nobody has acknowledged it. `subject` is its id; `body`: count, why."""
     ESCALATION = "escalation"
     """Nobody acknowledged an incident in time: a role is pinged. `subject` is its id; `body`: role."""
     DIGEST = "digest"
     """One message about everything during a long outage. `body`: members, the ids of its notifications."""
-    STORM = "storm"
-    """A card: many services went down at once (`opsbot.core.storm`)."""
-    SOURCE = "source"
-    """A repository cannot be reached, or can again. `body`: text, ok."""
-    UPDATE = "update"
-    """A new commit that is not deployed automatically. `body`: text, commit, commits, why."""
+    STORM = "storm"  # a card: many services went down at once (`opsbot.core.storm`)
+    SOURCE = "source"  # a repository cannot be reached, or can again. `body`: text, ok
+    UPDATE = "update"  # a new commit that is not deployed automatically. `body`: text, commit, commits, why
     WORD = "word"
     """A plain notification. `body`: text (a message; a sentence in rows of earlier versions), level (info, warning,
     error), lines shown below it, chart, revision."""
@@ -95,7 +86,7 @@ class Evidence:
     """The evidence of an incident at its newest failure. Its texts may be untrusted.
 
     checks: each failing check's name and what it saw, the root-most first. consequences: likewise, those that hang
-    below one of `checks` (`opsbot.core.layers`) and fail because of it. exit: how the process ended, where it did.
+    below one of `checks` (`opsbot.core.dependencies`) and fail because of it. exit: how the process ended, if it did.
     log: the last lines that the failing run wrote.
     """
 
@@ -148,13 +139,12 @@ class Incident:
     """How long it was down before that, in this incident."""
 
     @property
-    def deeds(self) -> tuple[IncidentEvent, ...]:
+    def later_events(self) -> tuple[IncidentEvent, ...]:
         """The events after it was opened that a card lists."""
         return tuple(each for each in self.events if each.listed and each.kind != IncidentEventKind.OPENED)
 
     @property
     def first_cause(self) -> Message:
-        """The cause when it was opened."""
         return first_cause(self.events) or self.cause
 
     def downtime(self, now: datetime) -> timedelta:
@@ -268,8 +258,7 @@ class Effect(StrEnum):
 
     DONE = "done"
     REFUSED = "refused"
-    NONE = "none"
-    """Allowed, and nothing was to be done, or a confirmation was asked for."""
+    NONE = "none"  # allowed, and nothing was to be done, or a confirmation was asked for
 
 
 @dataclass(frozen=True, slots=True)

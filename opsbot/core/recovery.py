@@ -154,9 +154,9 @@ def apply(state: RecoveryState, event: IncidentEvent) -> RecoveryState:
             found = _helped(state, message(Resolution.RESTARTED_BY, actor=actor))
             return replace(_tried(found, Attempt(event.at, AttemptBy.PERSON, str(actor))), is_dead=False)
         case IncidentEventKind.DEPLOYMENT_ENDED if params.get("phase") == Phase.STUCK:
-            return _in_vain(state)
+            return replace(_in_vain(state), is_dead=False)
         case IncidentEventKind.DEPLOYMENT_ENDED:
-            return _helped(state, Message(Resolution.DEPLOYMENT, params))
+            return replace(_helped(state, Message(Resolution.DEPLOYMENT, params)), is_dead=False)
     return _by_recovery(state, event)
 
 

@@ -49,20 +49,16 @@ class Activity(StrEnum):
     STARTING = "starting"
     RUNNING = "running"
     STOPPING = "stopping"
-    STOPPED = "stopped"
-    """On purpose, or never started."""
-    RETRYING = "retrying"
-    """It died; the manager starts it again after a delay."""
-    FAILED = "failed"
-    """It died and the manager gave up on it."""
+    STOPPED = "stopped"  # on purpose, or never started
+    RETRYING = "retrying"  # it died; the manager starts it again after a delay
+    FAILED = "failed"  # it died and the manager gave up on it
 
 
 class HealthState(StrEnum):
     """The state of a service. The values are shown by metrics and the control API."""
 
     HEALTHY = "healthy"
-    UNSTABLE = "unstable"
-    """Flapping."""
+    UNSTABLE = "unstable"  # flapping
     DEGRADED = "degraded"
     DOWN = "down"
     STARTING = "starting"
@@ -185,7 +181,6 @@ class StatusFacts:
 
     @property
     def running(self) -> bool:
-        """Whether any unit runs, starts or stops."""
         alive = {Activity.RUNNING, Activity.STARTING, Activity.STOPPING}
         return any(unit.activity in alive for unit in self.units)
 
@@ -227,12 +222,10 @@ class ServiceHealth:
 
     @property
     def is_bad(self) -> bool:
-        """Whether it is down or unstable."""
         return self.state in BAD
 
 
 def derive_status(facts: StatusFacts) -> ServiceHealth:
-    """The state of a service. See the table above."""
     health = next(found for rule in _RULES if (found := rule(facts)) is not None)
     verdict = _verdict(facts, health)
     return replace(health, next=tuple(_next(facts, health)), verdict=verdict, is_fine=_is_fine(facts, health, verdict))
@@ -248,8 +241,7 @@ def _switching(facts: StatusFacts) -> ServiceHealth | None:
 
 def _deploying(facts: StatusFacts, deployment: Deployment) -> ServiceHealth:
     phase = message(StatusCode.DEPLOYMENT_PHASE, deployment=deployment.id, phase=str(deployment.phase))
-    trouble = () if facts.incident is None else (_of_incident(facts.incident),)
-    return ServiceHealth(HealthState.DEPLOYING, (phase, *trouble), since=deployment.updated_at)
+    return ServiceHealth(HealthState.DEPLOYING, (phase, *_of_incident(facts.incident)), since=deployment.updated_at)
 
 
 def _undone(facts: StatusFacts) -> ServiceHealth | None:
@@ -269,19 +261,17 @@ def _undone(facts: StatusFacts) -> ServiceHealth | None:
 def _stopped_by_person(facts: StatusFacts) -> ServiceHealth | None:
     if not facts.units or facts.wanted or _without_release(facts):
         return None
-    trouble = () if facts.incident is None else (_of_incident(facts.incident),)
-    return ServiceHealth(HealthState.STOPPED, trouble, by=StoppedBy.PERSON)
+    return ServiceHealth(HealthState.STOPPED, _of_incident(facts.incident), by=StoppedBy.PERSON)
 
 
 def _incident(facts: StatusFacts) -> ServiceHealth | None:
     incident = facts.incident
     if incident is None:
         return None
-    reason = _of_incident(incident)
     if incident.flaps.flapping:
         flapping = message(StatusCode.FLAPPING, changes=incident.flaps.count)
-        return ServiceHealth(HealthState.UNSTABLE, (flapping, reason), since=incident.flaps.since)
-    return ServiceHealth(HealthState.DOWN, (reason,), since=incident.opened_at)
+        return ServiceHealth(HealthState.UNSTABLE, (flapping, *_of_incident(incident)), since=incident.flaps.since)
+    return ServiceHealth(HealthState.DOWN, _of_incident(incident), since=incident.opened_at)
 
 
 def _dependency(facts: StatusFacts) -> ServiceHealth | None:
@@ -329,13 +319,22 @@ def _process(facts: StatusFacts) -> ServiceHealth | None:
 
 
 def _failed_checks(facts: StatusFacts) -> ServiceHealth | None:
-    down = [check for check in facts.counted if check.health.verdict is Verdict.DOWN]
-    if not down:
-        return None
-    since = min(check.health.since or facts.now for check in down)
-    return ServiceHealth(
-        HealthState.DOWN, tuple(_of_check(StatusCode.CHECK_DOWN, check) for check in down), since=since
-    )
+    down = [(check, check.health.since) for check in facts.counted if check.health.verdict is Verdict.DOWN]
+    return _by_checks(HealthState.DOWN, StatusCode.CHECK_DOWN, down, facts.now)
+
+
+def _failing_checks(facts: StatusFacts) -> ServiceHealth | None:
+    failing = [check for check in facts.counted if _fails(check) and not _is_stale(facts, check)]
+    begun = [(check, check.health.streak_since) for check in failing]
+    return _by_checks(HealthState.DEGRADED, StatusCode.CHECK_FAILING, begun, facts.now)
+
+
+def _by_checks(
+    state: HealthState, code: StatusCode, checks: Sequence[tuple[CheckStatus, datetime | None]], now: datetime
+) -> ServiceHealth | None:
+    reasons = tuple(message(code, check=check.name, seen=_seen(check)) for check, _ in checks)
+    since = min((since or now for _, since in checks), default=None)
+    return ServiceHealth(state, reasons, since=since) if checks else None
 
 
 def _starting(facts: StatusFacts) -> ServiceHealth | None:
@@ -348,16 +347,6 @@ def _starting(facts: StatusFacts) -> ServiceHealth | None:
         return None
     reason = message(StatusCode.CHECKS_NOT_PASSED, checks=tuple(waiting))
     return ServiceHealth(HealthState.STARTING, (reason,), since=_started_at(facts.wanted))
-
-
-def _failing_checks(facts: StatusFacts) -> ServiceHealth | None:
-    failing = [check for check in facts.counted if _fails(check) and not _is_stale(facts, check)]
-    if not failing:
-        return None
-    since = min(check.health.streak_since or facts.now for check in failing)
-    return ServiceHealth(
-        HealthState.DEGRADED, tuple(_of_check(StatusCode.CHECK_FAILING, check) for check in failing), since=since
-    )
 
 
 def _partly_stopped(facts: StatusFacts) -> ServiceHealth | None:
@@ -414,8 +403,8 @@ def _without_release(facts: StatusFacts) -> bool:
     return facts.has_source and facts.live is None and bool(facts.units) and not facts.running
 
 
-def _of_incident(incident: Incident) -> Message:
-    return message(StatusCode.INCIDENT, incident=incident.id, cause=as_message(incident.cause))
+def _of_incident(incident: Incident | None) -> tuple[Message, ...]:
+    return () if incident is None else (message(StatusCode.INCIDENT, incident=incident.id, cause=incident.cause),)
 
 
 def _of_unit(unit: UnitStatus) -> Message:
@@ -423,10 +412,6 @@ def _of_unit(unit: UnitStatus) -> Message:
         return message(StatusCode.UNIT_NOT_RUNNING, unit=unit.name)
     code = StatusCode.UNIT_FAILED if unit.activity is Activity.FAILED else StatusCode.UNIT_RETRYING
     return message(code, unit=unit.name, exit=as_message(unit.exit))
-
-
-def _of_check(code: StatusCode, check: CheckStatus) -> Message:
-    return message(code, check=check.name, seen=_seen(check))
 
 
 def _seen(check: CheckStatus) -> Message:
@@ -528,7 +513,6 @@ def _next(facts: StatusFacts, health: ServiceHealth) -> Iterator[Message]:
 
 
 def _recovery(facts: StatusFacts) -> Iterator[Message]:
-    """What happens next to a service that is down or unstable."""
     incident = facts.incident
     if facts.waits:
         yield message(StatusCode.WAITING, what=as_message(facts.waits))

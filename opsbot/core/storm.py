@@ -34,12 +34,9 @@ class StormAlert:
 class StormVerdict(Enum):
     """What to do with the alerts that wait."""
 
-    TELL = "tell"
-    """Each by itself."""
-    HOLD = "hold"
-    """None yet: more may come."""
-    GATHER = "gather"
-    """All by one message."""
+    TELL = "tell"  # each by itself
+    HOLD = "hold"  # none yet: more may come
+    GATHER = "gather"  # all by one message
 
 
 def judge(waiting: Sequence[StormAlert], lately: Collection[str], now: datetime) -> StormVerdict:

@@ -23,11 +23,9 @@ class Threshold:
     settled: timedelta = timedelta(minutes=2)
 
     def is_bad(self, value: float) -> bool:
-        """Whether the figure is on the bad side."""
         return value <= self.bad if self.well > self.bad else value >= self.bad
 
     def is_well(self, value: float) -> bool:
-        """Whether the figure is on the good side."""
         return value >= self.well if self.well > self.bad else value <= self.well
 
 

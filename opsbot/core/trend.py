@@ -47,12 +47,10 @@ class Trend:
 
     @property
     def span(self) -> float:
-        """How long it was seen."""
         return self.until - self.begun
 
     @property
     def levels_off(self) -> bool:
-        """Whether it slows down."""
         return self.slowing < _SLOWING
 
     def negated(self) -> "Trend":
@@ -105,7 +103,6 @@ def floor(points: Sequence[Point]) -> float:
 
 
 def middle(points: Sequence[Point]) -> float:
-    """The median level."""
     return median(value for _, value in points)
 
 

@@ -31,8 +31,7 @@ class UpdateReason(StrEnum):
     MANUAL = "manual"
     IGNORED = "ignored"
     NEEDS_LOOK = "needs-look"
-    KEPT = "kept"
-    """An inhibitor, a maintenance window for one, keeps automatic deploys back."""
+    KEPT = "kept"  # an inhibitor, a maintenance window for one, keeps automatic deploys back
     REFUSED = "refused"
 
 

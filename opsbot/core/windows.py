@@ -73,7 +73,6 @@ class Window:
     service that fails in a quiet night should be up in the morning."""
 
     def covers(self, service: str) -> bool:
-        """Whether it is about this service."""
         return not self.services or service in self.services
 
 
@@ -86,7 +85,6 @@ class Span:
     end: datetime
 
     def holds(self, now: datetime) -> bool:
-        """Whether that moment is within it."""
         return self.begin <= now < self.end
 
 

@@ -53,7 +53,7 @@ STOP_SECONDS = 8.0
 
 
 async def run(config: Config) -> int:
-    """Run until SIGTERM or SIGINT: 0 clean stop, 1 cannot start, 2 a secret is missing."""
+    """Run until SIGTERM or SIGINT: 0 stopped, 1 cannot start, 2 a secret is missing."""
     limit_arenas()
     # The watchdog kills a hanging process by SIGABRT; this logs the stack of each thread.
     faulthandler.enable()

@@ -32,7 +32,7 @@ async def announce_unclean_exit(engine: Engine, before: str) -> None:
 
 
 async def resolve_when_stable(engine: Engine) -> None:
-    if engine.watcher.incident_manager.case(OPSBOT).incident is None:
+    if engine.watcher.incident_manager.timeline.of(OPSBOT).incident is None:
         return
     found = await engine.store.read(unclean_exits.latest)
     calm = CALM if found is None else engine.clock() - found.last[-1]

@@ -16,7 +16,7 @@ class DbusMonitor:
     """Monitors the connection. Call `check` regularly, one call at a time."""
 
     def __init__(self, engine: Engine, connected: Callable[[], bool], note: Callable[[str], None]) -> None:
-        """connected: whether the bus is connected. note: shows a text in `systemctl status`; "" removes it."""
+        """connected: to the bus. note: shows a text in `systemctl status`, "" removes it."""
         self._engine = engine
         self._connected = connected
         self._note = note

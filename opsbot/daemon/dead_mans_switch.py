@@ -35,7 +35,7 @@ _GOOD = range(200, 300)
 
 
 def unreachable_reason(state: GatewayState, now: datetime) -> str:
-    """Return why people cannot be reached over Discord; "" if they can, or for a while."""
+    """Return why people cannot be reached over Discord; "" if they can or soon may."""
     if state.link is Link.REFUSED:
         return f"Discord rejects opsbot: {state.problem}"
     if not state.connected and now - state.since >= LONG_AWAY:
@@ -64,7 +64,7 @@ class DeadMansSwitch:
         redact: Callable[[str], str] = str,
         limit: float = LIMIT_SECONDS,
     ) -> None:
-        """problems: returns current problems as text. limit: timeout of one request in seconds."""
+        """problems: returns current ones. limit: seconds for one request."""
         self._given = given
         self._beats = beats
         self._problems = problems

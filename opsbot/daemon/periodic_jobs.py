@@ -39,7 +39,7 @@ def jobs(parts: Parts) -> Scheduler:
     # Half a minute after startup, so that the load of starting is not attributed to the host.
     every = engine.config.host_checks.interval
     loops.every("host", every, parts.host.tick, first=timedelta(seconds=30), limit=timedelta(minutes=2))
-    loops.every("certificates", CERTIFICATES, parts.certificates.look, first=timedelta(minutes=1), jitter=JITTER)
+    loops.every("certificates", CERTIFICATES, parts.certificates.ask_all, first=timedelta(minutes=1), jitter=JITTER)
     loops.every("prune", PRUNE, lambda: _prune(parts), first=timedelta(minutes=10), limit=timedelta(hours=1))
     return loops
 

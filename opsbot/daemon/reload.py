@@ -130,7 +130,7 @@ class Reloader:
         note: Callable[[str], None],
         between: Callable[[], None],
     ) -> None:
-        """open_: starts everything for a configuration. note: shows a text in the status line, "" removes it.
+        """open_: starts a configuration. note: shows a status text, "" removes it.
 
         between: called when one configuration is closed and the next is not active yet.
         """
@@ -238,7 +238,7 @@ class Reloader:
         *,
         note: str = "",
     ) -> None:
-        """Report the result. result: for the audit log. posted: lines in the channel, if not those of the answer.
+        """Report the result. result: for the audit log. posted: lines for the channel.
 
         note: for the status line, "" if the file is in force.
         """

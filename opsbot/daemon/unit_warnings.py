@@ -36,14 +36,15 @@ def units_of(config: Config) -> dict[str, str]:
 
 async def warn_of_findings(engine: Engine) -> None:
     """Lint unit files; report the same findings of a unit to the channel only once."""
-    from opsbot.services.unit_files import UnitsError, lint_units  # noqa: PLC0415
+    from opsbot.services.brief_command import CommandError  # noqa: PLC0415
+    from opsbot.services.unit_files import lint_units  # noqa: PLC0415
     from opsbot.units.finding import Severity  # noqa: PLC0415 - only where systemd keeps services
 
     config = engine.config
     units = units_of(config)
     try:
         found = await lint_units(units, config.systemd.scope)
-    except UnitsError as error:
+    except CommandError as error:
         log.warning("the unit files could not be read: %s", error)
         return
     for finding in found:

@@ -3,9 +3,8 @@
 Healthy means: the event loop runs (this code runs on it, not on a thread that could outlive it), every periodic job
 finishes in time, the store's thread answers, and no connection to Discord stays open for minutes without heartbeat
 acknowledgements (discord.py should have closed it after one). Problems are logged and shown in the status line when
-they
-are noticed: half of `WatchdogSec=` before the service manager kills this process (SIGABRT, see systemd.service(5)) and
-starts another. An outage of Discord does not count: restarting opsbot would not end it.
+they are noticed: half of `WatchdogSec=` before the service manager kills this process (SIGABRT, see systemd.service(5))
+and starts another. An outage of Discord does not count: restarting opsbot would not end it.
 """
 
 import asyncio
@@ -46,8 +45,7 @@ class Watchdog:
         steady: Callable[[], float] = time.monotonic,
         zombie: Callable[[], bool] = lambda: False,
     ) -> None:
-        """limit: watchdog timeout in seconds, None without a watchdog. on_change: receives the problems when they
-        change.
+        """limit: watchdog timeout in seconds, if any. on_change: receives new problems.
 
         send: passes a state to the service manager. steady: a monotonic clock. zombie: whether heartbeats on an open
         connection to Discord are currently not acknowledged.

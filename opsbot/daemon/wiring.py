@@ -47,6 +47,7 @@ from opsbot.store import Store, deliveries, ledger
 if TYPE_CHECKING:
     from opsbot.monitoring.discord_bots import DiscordBots
     from opsbot.monitoring.leak_monitor import Growth
+    from opsbot.monitoring.presence_cache import PresenceCache
     from opsbot.notifications.notifiers import Notifiers
 
 log = logging.getLogger(__name__)
@@ -83,7 +84,7 @@ _Hands = tuple[dict[str, ServiceManager], Errands | None, Callable[[], bool] | N
 
 
 def _managers(config: Config, clock: Callable[[], datetime], inhibitors: Inhibitors) -> _Hands:
-    """Who keeps each service running, who runs what is deployed as the services' own users, and `Parts.connected`."""
+    """Who runs each service, who runs code as its user, and `Parts.connected`."""
     units = {name: service for name, service in config.services.items() if service.manager is ManagerKind.SYSTEMD}
     own = {name: service for name, service in config.services.items() if service.manager is ManagerKind.PROCESS}
     managers: dict[str, ServiceManager] = {}
@@ -103,7 +104,7 @@ def _managers(config: Config, clock: Callable[[], datetime], inhibitors: Inhibit
     bus = SystemdBus(scope)
     run_as = UnitErrands(bus, units)
     systemd = Systemd(
-        units, config.state.directory, clock, bus=bus, scope=scope, prove=run_as.cwd_of, patience=BUS_PATIENCE
+        units, config.state.directory, clock, bus=bus, scope=scope, prove=run_as.cwd_of, bus_timeout=BUS_PATIENCE
     )
     return managers | dict.fromkeys(units, systemd), run_as, lambda: bus.connected
 
@@ -119,22 +120,38 @@ def _failed_units(config: Config, closing: AsyncExitStack) -> FailedUnits | None
     return asking
 
 
+def _presence_cache(config: Config, clock: Callable[[], datetime]) -> "PresenceCache | None":
+    if not _watches_bots(config):
+        return None
+    from opsbot.monitoring.discord_bots import presence_cache_of  # noqa: PLC0415
+
+    return presence_cache_of(config, clock)
+
+
 def _discord_bots(
     config: Config,
     store: Store,
     feed: ChangeNotifier,
     managers: dict[str, ServiceManager],
     clock: Callable[[], datetime],
+    presence_cache: "PresenceCache | None",
+    watcher: ServiceMonitor,
+    inhibitors: Inhibitors,
 ) -> "DiscordBots | None":
-    """Create what depends on Discord bots, imported only if it is configured."""
-    services = config.services.values()
-    checks = [check for service in services for check in service.checks]
-    wanted = any(service.discord_bot or service.drain for service in services)
-    if not wanted and not any(check.kind is CheckKind.PRESENCE for check in checks):
+    """Create what depends on Discord bots."""
+    if not _watches_bots(config):
         return None
-    from opsbot.monitoring.discord_bots import DiscordBots, bots, presence_cache_of  # noqa: PLC0415
+    from opsbot.monitoring.discord_bots import DiscordBots, bots  # noqa: PLC0415
 
-    return DiscordBots(bots(config), store, feed, managers, clock, presence_cache_of(config, clock))
+    return DiscordBots(bots(config), store, feed, managers, clock, presence_cache, watcher, inhibitors)
+
+
+def _watches_bots(config: Config) -> bool:
+    """Whether anything depends on Discord bots; else not even the code is imported."""
+    return any(
+        service.discord_bot or service.drain or any(check.kind is CheckKind.PRESENCE for check in service.checks)
+        for service in config.services.values()
+    )
 
 
 def known_secrets(config: Config) -> Iterator[str]:
@@ -167,7 +184,7 @@ def known_secrets(config: Config) -> Iterator[str]:
 
 
 async def _report_new_database(engine: Engine, aside: Path) -> None:
-    """Report a damaged database and pause automatic deploys, as holds and rollbacks are lost."""
+    """Report a damaged database and pause deploys: holds and rollbacks are lost."""
     reason = message(OutcomeCode.HOLD_AFTER_DAMAGE)
     paused = []
     for name, service in engine.config.services.items():
@@ -208,22 +225,20 @@ async def open_engine(
     """
     redact, meter = redact or Redactor(), meter or ServiceMeter()
     redact.learn(await asyncio.to_thread(lambda: list(known_secrets(config))))
-    vetoes = Inhibitors()
-    managers, run_as, connected = _managers(config, clock, vetoes)
+    inhibitors = Inhibitors()
+    managers, run_as, connected = _managers(config, clock, inhibitors)
     async with Store(config.state.database) as store, AsyncExitStack() as closing:
         feed = ChangeNotifier()
-        discord_bots = _discord_bots(config, store, feed, managers, clock)
-        presence_cache = discord_bots.presence_cache if discord_bots is not None else None
+        presence_cache = _presence_cache(config, clock)
         prober = Prober(
-            clock=clock, errands=run_as, presence=presence_cache.look if presence_cache is not None else None
+            clock=clock, errands=run_as, presence=presence_cache.seen if presence_cache is not None else None
         )
         closing.callback(prober.close)
         verifier = Verifier(prober, managers, clock)
         deployer = Deployer(
-            config, store, feed, managers, verifier, clock, redact=redact, run_as=run_as, inhibitors=vetoes
+            config, store, feed, managers, verifier, clock, redact=redact, run_as=run_as, inhibitors=inhibitors
         )
-        windows = MaintenanceWindows(config.windows, config.services, store, feed, clock)
-        windows.object_to(vetoes)
+        windows = MaintenanceWindows(config.windows, config.services, store, feed, clock, inhibitors)
         watcher = ServiceMonitor(
             config.services,
             store,
@@ -234,13 +249,13 @@ async def open_engine(
             clock,
             redact,
             config.alerts,
-            vetoes,
+            inhibitors,
             booted_at=booted_at(),
         )
+        discord_bots = _discord_bots(config, store, feed, managers, clock, presence_cache, watcher, inhibitors)
         if discord_bots is not None:
-            discord_bots.join(watcher, vetoes)
             await discord_bots.outage_detector.open()
-        poller = Poller(config, store, feed, deployer, clock, inhibitors=vetoes)
+        poller = Poller(config, store, feed, deployer, clock, inhibitors=inhibitors)
         # Registered for closing before opening, so that a failed open leaves nothing behind that blocks a retry.
         for manager in set(managers.values()):
             closing.push_async_callback(manager.close)
@@ -265,7 +280,7 @@ async def open_engine(
         engine = Engine(
             *(config, store, feed, managers, deployer, watcher, clock, redact),
             poller=poller,
-            vetoes=vetoes,
+            inhibitors=inhibitors,
             discord_bots=discord_bots,
             notifiers=notifiers,
             measured=measured,

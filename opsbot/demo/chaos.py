@@ -43,7 +43,6 @@ class Chaos:
         self._config = config
 
     def panel(self) -> list[PanelButton]:
-        """Return the buttons in groups."""
         push, hurt, around = "Push a commit", "Hurt the service", "Around it"
         git = self._repository
         rows: list[tuple[str, str, str, str, bool, Callable[[], Awaitable[str]]]] = [

@@ -31,11 +31,9 @@ class Daemon:
 
     @property
     def pid(self) -> int | None:
-        """The process id while it runs."""
         return self._process.pid if self._process and self._process.returncode is None else None
 
     def open(self) -> None:
-        """Start it."""
         self._keeper = asyncio.create_task(self._keep())
 
     async def _keep(self) -> None:

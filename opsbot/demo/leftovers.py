@@ -1,8 +1,7 @@
 """The demo's folder: locked while the demo runs, and removed afterwards.
 
 A killed demo cannot clean up. The kernel releases its lock, so the next demo recognises the abandoned folder and
-removes
-it.
+removes it.
 """
 
 import asyncio
@@ -17,9 +16,11 @@ from pathlib import Path
 
 from opsbot.filesystem.processes_in_folder import end_marked
 from opsbot.services.child import kill, relatives
-from opsbot.services.processes import Process, find
+from opsbot.services.processes import Process
 from opsbot.services.run_record import owner
 
+MARK = "OPSBOT_DEMO"
+"""In the daemon's environment: the demo's folder."""
 PREFIX = "opsbot-demo-"
 LOCK = "demo.lock"
 JUST_MADE_SECONDS = 5.0
@@ -52,10 +53,7 @@ def _made() -> tuple[Path, int | None]:
 
 
 def _taken(file: Path) -> int | None:
-    """Return the lock's descriptor, to be kept open.
-
-    None if another process holds it.
-    """
+    """The lock's descriptor, to be kept open; None if another process holds it."""
     lock = os.open(file, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
     try:
         fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
@@ -79,27 +77,16 @@ def _clear_dead() -> None:
 
 def _clear(folder: Path) -> None:
     """Kill every process that belongs to this folder, then remove it. Blocks."""
+    end_marked(str(folder), MARK)
     until = time.monotonic() + END_SECONDS
     state = folder / "state"
-    while left := {*_daemons(folder / "config.toml"), *_services(state / "services")}:
+    while left := _services(state / "services"):
         kill(left)
         if time.monotonic() > until:
             break
         time.sleep(0.02)
     end_marked(str(state))
     shutil.rmtree(folder, ignore_errors=True)
-
-
-def _daemons(config: Path) -> set[Process]:
-    """Find every `opsbot run` with this configuration."""
-    found = set()
-    for name in os.listdir("/proc"):  # noqa: PTH208 - names, 10 times faster
-        if name.isdecimal() and int(name) != os.getpid():
-            with suppress(OSError):
-                words = Path(f"/proc/{name}/cmdline").read_bytes().split(b"\0")
-                if os.fsencode(config) in words and b"run" in words:
-                    found.add(find(int(name)))
-    return {process for process in found if process is not None}
 
 
 def _services(directory: Path) -> set[Process]:

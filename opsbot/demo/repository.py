@@ -97,15 +97,12 @@ class SampleRepository:
             return await self._push(title or str(wanted["GREETING"]))
 
     async def good(self) -> str:
-        """Push a commit that works."""
         return await self._commit("")
 
     async def good_with_packages(self) -> str:
-        """Push a working commit with a new package, so that the install step runs."""
         return await self._commit("Say hello in colours", packages="colours==0.9\n")
 
     async def bad_install(self) -> str:
-        """Push a commit whose install step fails."""
         return await self._commit("Use left-padding for the greeting", packages="left-padding==9.9\n")
 
     async def syntax_error(self) -> str:
@@ -113,15 +110,12 @@ class SampleRepository:
         return await self._commit("Tidy the settings", {"GREETING +": 1})
 
     async def answers_500(self) -> str:
-        """Push a commit that starts and answers 500."""
         return await self._commit("Ask the database for the greeting", {"HEALTH_STATUS": 500})
 
     async def dies_later(self) -> str:
-        """Push a commit that crashes after a few seconds."""
         return await self._commit("Refresh the session in the background", {"DIES_AFTER": 3.0})
 
     async def docs_only(self) -> str:
-        """Push a commit that only changes the README."""
         async with self._lock:
             with (self.work / "README.md").open("a") as file:
                 file.write("\nNothing new.\n")

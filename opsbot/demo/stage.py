@@ -2,7 +2,6 @@
 
 import asyncio
 import json
-import logging
 import random
 import shutil
 import signal
@@ -15,11 +14,9 @@ from pathlib import Path
 from opsbot.config_file import ConfigError, load
 from opsbot.demo.chaos import Chaos
 from opsbot.demo.daemon import Daemon
-from opsbot.demo.leftovers import own_folder
+from opsbot.demo.leftovers import MARK, own_folder
 from opsbot.demo.repository import RepositoryError, SampleRepository
 from opsbot.standin import Standin
-
-log = logging.getLogger(__name__)
 
 TOKEN_VARIABLE = "OPSBOT_DEMO_TOKEN"  # noqa: S105 - the name of a variable
 MEMBERS = (("Aiko", "admin"), ("Ben", "deployer"), ("Chiara", "operator"), ("Dani", "viewer"), ("Eve", None))
@@ -32,7 +29,6 @@ PORTS = range(20000, 32000)
 
 
 def free_port() -> int:
-    """Return a port that is not in use at this moment."""
     for port in random.sample(PORTS, 100):
         with socket.socket() as probe, suppress(OSError):
             probe.bind(("127.0.0.1", port))
@@ -43,10 +39,7 @@ def free_port() -> int:
 
 
 async def run_demo(port: int) -> int:
-    """Serve the demo until Ctrl-C.
-
-    Returns the exit code: 0 stopped, 1 could not start.
-    """
+    """Serve the demo until Ctrl-C; return 0, or 1 if it could not start."""
     stop = asyncio.Event()
     loop = asyncio.get_running_loop()
     for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
@@ -127,7 +120,7 @@ async def _set(stack: AsyncExitStack, standin: Standin, folder: Path) -> Daemon:
         template.format(guild=standin.guild_id, channel=standin.ops_channel_id, port=service_port, bot=bot, **quoted),
         encoding="utf-8",
     )
-    daemon = Daemon(file, folder / "opsbot.log", {TOKEN_VARIABLE: standin.token})
+    daemon = Daemon(file, folder / "opsbot.log", {TOKEN_VARIABLE: standin.token, MARK: str(folder)})
     standin.panel = Chaos(standin, repository, daemon, service_port, load(file), bot).panel()
     stack.push_async_callback(daemon.close)
     daemon.open()
@@ -135,10 +128,7 @@ async def _set(stack: AsyncExitStack, standin: Standin, folder: Path) -> Daemon:
 
 
 async def _ready(standin: Standin, daemon: Daemon, stop: asyncio.Event) -> bool:
-    """Wait until the bot is connected.
-
-    False if it will not be, or if the demo is being stopped.
-    """
+    """Whether the bot connected, or the demo is being stopped."""
     connected = asyncio.create_task(standin.wait_connected(READY_SECONDS))
     try:
         while not connected.done() and not stop.is_set():

@@ -1,4 +1,4 @@
-"""A checkout that is updated in place (`strategy = "in-place"`), with the interface of release folders.
+"""A checkout that is updated in place, with the interface of release folders.
 
     DIRECTORY/.git/refs/opsbot/releases/NAME    the commit of each release that can be returned to
     DIRECTORY/.git/opsbot/live                  the release that is wholly laid; written last
@@ -15,20 +15,22 @@ Everything here blocks: call it in a thread.
 import hashlib
 import json
 import os
+import subprocess
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
 
 from opsbot.config import Source
 from opsbot.core.deploy_codes import FailureCode
 from opsbot.core.message import Param, message
-from opsbot.deploy.checkout_git import CheckoutGit, printable
 from opsbot.deploy.releases import MARGIN, ReleaseError, Releases
 from opsbot.deploy.reuse import some
-from opsbot.filesystem.disk import sync_file_system
-from opsbot.filesystem.processes_in_folder import processes_in
-from opsbot.source.repo import UnsupportedTreeError
+from opsbot.filesystem.disk import exhausted, file_system, sync_file_system
+from opsbot.filesystem.processes_in_folder import MARK, processes_in
+from opsbot.runtime.atomic_file import replace_file
+from opsbot.source.remote import git_environment
+from opsbot.source.repo import LOCAL_SECONDS, UnsupportedTreeError, is_full_id
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,11 +41,97 @@ class Head:
     title: str
 
 
+class CheckoutGit:
+    """git in one checkout, never with the remote. What fails raises ReleaseError."""
+
+    def __init__(self, source: Source, mirror: Path, mark: str) -> None:
+        self.directory = source.directory
+        self.mirror = mirror
+        self._plain = replace(source, token=None)
+        self._mark = mark
+
+    def see(self) -> None:
+        if self.folder() is None:
+            raise ReleaseError(message(FailureCode.NO_CHECKOUT, directory=str(self.directory)))
+
+    def folder(self) -> Path | None:
+        """Its `.git`; None where the directory is not the top of a checkout."""
+        found = self._ask("rev-parse", "--absolute-git-dir", "--show-toplevel")
+        if found.returncode != 0:
+            return None
+        git, _, top = found.stdout.rstrip("\n").partition("\n")
+        return Path(git) if top and Path(top).resolve() == self.directory.resolve() else None
+
+    def notes(self) -> Path | None:
+        """The folder of opsbot's notes about the checkout; None without a checkout."""
+        git = self.folder()
+        return None if git is None else git / "opsbot"
+
+    def read(self, name: str) -> str:
+        """What was written down under that name, "" where nothing was."""
+        own = self.notes()
+        try:
+            return (own / name).read_text() if own is not None else ""
+        except (OSError, ValueError):
+            return ""
+
+    def write(self, name: str, text: str) -> None:
+        """Write it down: all of it or nothing, and on the disk."""
+        own = self.notes()
+        if own is None:
+            return
+        try:
+            own.mkdir(exist_ok=True)
+            replace_file(own / name, text)
+        except OSError as error:
+            path = str(own / name)
+            raise ReleaseError(message(FailureCode.FILE_ERROR, path=path, error=error.strerror)) from error
+
+    def commit(self, name: str) -> str | None:
+        found = self._ask("rev-parse", "--verify", "--quiet", f"{name}^{{commit}}").stdout.strip()
+        return found if is_full_id(found) else None
+
+    def entries(self, *words: str) -> list[str]:
+        """What git printed, a list of names."""
+        verb, *rest = words
+        return [entry for entry in self.run(verb, "-z", *rest).split("\0") if entry]
+
+    def run(self, *words: str) -> str:
+        done = self._ask(*words)
+        if done.returncode == 0:
+            return done.stdout
+        if exhausted(self.directory):
+            raise ReleaseError(message(FailureCode.NO_SPACE, where=file_system(self.directory)))
+        said = printable(" ".join(done.stderr.split()))[-500:] or f"status {done.returncode}"
+        raise self._failed(said)
+
+    def _failed(self, said: str) -> ReleaseError:
+        return ReleaseError(message(FailureCode.CHECKOUT_GIT, directory=str(self.directory), error=said))
+
+    def _ask(self, *words: str) -> "subprocess.CompletedProcess[str]":
+        if not self.directory.is_dir():
+            return subprocess.CompletedProcess(words, 128, "", f"{self.directory} is not there")
+        try:
+            return subprocess.run(
+                ["git", *words],
+                cwd=self.directory,
+                env={**git_environment(self._plain, self.mirror), MARK: self._mark, "GIT_LFS_SKIP_SMUDGE": "1"},
+                stdin=subprocess.DEVNULL,
+                capture_output=True,
+                timeout=LOCAL_SECONDS,
+                errors="surrogateescape",
+                check=False,
+                start_new_session=True,
+            )
+        except (OSError, subprocess.TimeoutExpired) as error:
+            raise self._failed(str(error)) from error
+
+
 class Checkout(Releases):
     """One service's checkout."""
 
     def __init__(self, source: Source, mirror: Path, margin: int = MARGIN, mark: str = "") -> None:
-        """Remember where; nothing is touched yet. `mark` is handed to every git, see `MARK`."""
+        """mark: passed to every git, see `MARK`."""
         super().__init__(source, margin)
         self.git = CheckoutGit(source, mirror, mark)
 
@@ -80,7 +168,7 @@ class Checkout(Releases):
         self.git.write("live", "")
 
     def discard(self, name: str, *, guarded: bool = False) -> bool:
-        """Let go of its commit; True. The files stay, so that it makes no difference whose they are."""
+        """Forget a release's commit; True. The files stay, whoever owns them."""
         del guarded
         if self.live() == name:
             raise ReleaseError(message(FailureCode.RELEASE_LIVE, release=name))
@@ -89,7 +177,7 @@ class Checkout(Releases):
         return True
 
     def surplus(self, good: Iterable[str], spared: Iterable[str], known: Iterable[str]) -> list[str]:
-        """The known releases that can go: all but the `keep` newest of `good`, `spared`, and the live one."""
+        """All but the `keep` newest of `good`, `spared`, and the live release."""
         kept = {*list(good)[: self.source.keep], *spared, self.live()}
         return [name for name in known if name not in kept]
 
@@ -167,7 +255,7 @@ class Checkout(Releases):
     # Laying
 
     def bring(self, name: str) -> None:
-        """Fetch a release's commit from the mirror, and hold on to it. Nothing that is checked out changes."""
+        """Fetch a release's commit from the mirror, without changing what is checked out."""
         self.git.see()
         words = ["fetch", "--quiet", "--no-tags", "--no-write-fetch-head", "--no-auto-maintenance", "--force"]
         self.git.run(*words, "--", str(self.git.mirror), f"+{_ref(name)}:{_ref(name)}")
@@ -184,11 +272,11 @@ class Checkout(Releases):
         self.git.run(*quiet, "checkout", "--quiet", "--force", "--no-recurse-submodules", "--detach", _ref(name))
 
     def installed(self) -> None:
-        """Write down what the install steps did to tracked files, so that it is not taken for a person's doing."""
+        """Record what install steps did to tracked files: it is no person's change."""
         self.git.write("made.json", json.dumps(self._changed()))
 
     def results(self) -> dict[str, str]:
-        """From what each install step's result was made: a digest of the step's configuration, and one of the files."""
+        """What each step's result was made from: digests of its configuration and files."""
         return self._read("installed.json")
 
     def keep_results(self, results: Mapping[str, str]) -> None:
@@ -234,3 +322,8 @@ def _is_git(pid: int) -> bool:
 
 def _some(paths: Sequence[str]) -> tuple[Param, ...]:
     return some([printable(path) for path in paths])
+
+
+def printable(text: str) -> str:
+    """A file's name need not be text, what is kept in the store must be."""
+    return text.encode(errors="surrogateescape").decode(errors="replace")

@@ -1,4 +1,4 @@
-"""What becomes of a deployment when opsbot is killed, stopped, or cannot write its state.
+"""What happens to a deployment if opsbot is killed, stopped or cannot store it.
 
 Each phase is in the store before its work begins, so the phase says the most that can have happened:
 
@@ -32,7 +32,7 @@ log = logging.getLogger(__name__)
 
 
 async def end_left_behind(mark: str, run_as: Errands | None) -> None:
-    """End the install steps and other children of an opsbot that was killed: they would go on writing."""
+    """End the processes of an opsbot that was killed: they would go on writing."""
     ended = await asyncio.to_thread(end_marked, mark)
     if ended:
         log.warning("ended %s processes that an earlier opsbot left behind", ended)
@@ -41,7 +41,7 @@ async def end_left_behind(mark: str, run_as: Errands | None) -> None:
 
 
 async def goes_on(run: DeploymentRun, target: DeployTarget) -> bool:
-    """Whether a deployment that an earlier opsbot left unfinished continues; one that does not is ended here."""
+    """Whether an unfinished deployment continues; one that does not is ended."""
     going = run.value.phase in TAKEN_UP
     await run.cut(failed=not going)
     if not going:
@@ -50,7 +50,7 @@ async def goes_on(run: DeploymentRun, target: DeployTarget) -> bool:
 
 
 async def stopped(run: DeploymentRun, target: DeployTarget) -> None:
-    """opsbot is being stopped: end what has changed nothing, leave the rest to the next one."""
+    """End a deployment that changed nothing, because opsbot stops."""
     if run.value.phase not in TAKEN_UP and not run.value.finished:
         await fail(run, target, DeployFailure(message(FailureCode.STOPPED, phase=str(run.value.phase))))
 

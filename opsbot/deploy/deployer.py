@@ -38,8 +38,7 @@ from opsbot.deploy.crash_recovery import end_left_behind, end_unknown, goes_on, 
 from opsbot.deploy.deployment_run import DeployFailure, DeploymentRun
 from opsbot.deploy.pipeline import fail, run_pipeline
 from opsbot.deploy.reconcile import put_right, tidy
-from opsbot.deploy.release_folders import ReleaseFolders
-from opsbot.deploy.releases import MARGIN, ReleaseError, Releases
+from opsbot.deploy.releases import MARGIN, ReleaseError, ReleaseFolders, Releases
 from opsbot.deploy.steps import steps_of
 from opsbot.deploy.target import DeployTarget
 from opsbot.deploy.verify import Verifier
@@ -56,7 +55,7 @@ log = logging.getLogger(__name__)
 
 
 class Deployer:
-    """Deploys and rolls back. One installation at a time on the whole host: two would not fit its memory."""
+    """Deploys and rolls back. One installation at a time: two need too much memory."""
 
     def __init__(
         self,
@@ -73,7 +72,7 @@ class Deployer:
         run_as: Errands | None = None,
         inhibitors: Inhibitors | None = None,
     ) -> None:
-        """`managers` by service name; `margin`: bytes that stay free beside one more release.
+        """managers: by service. margin: bytes that stay free beside one more release.
 
         again: seconds until a deployment whose end could not be stored is taken up again. redact: removes known secrets
         from what is stored. run_as: runs what is deployed as the services' users. inhibitors: asked before an automatic
@@ -168,7 +167,7 @@ class Deployer:
         waiting: Deployment | None,
         by: Message | None,
     ) -> Deployment | Refused:
-        """Store it as the service's next deployment, which supersedes the one that waits, and work on it."""
+        """Store it as the service's next deployment and work on it."""
         instead_of = None if waiting is None else waiting.id
         claimed = await self._store.write(
             ledger.claim, request, self._clock(), live=live, release=release, instead_of=instead_of, by=by
@@ -208,7 +207,7 @@ class Deployer:
                     await changes.wait(1.0)
 
     def busy(self, service: str) -> bool:
-        """Whether a deployment of this service is in progress here. One that waits is not: the service is watched."""
+        """Whether a deployment of the service is in progress. One that waits is not."""
         return service in self._current and self.waiting(service) is None
 
     def waiting(self, service: str) -> Deployment | None:
@@ -224,7 +223,7 @@ class Deployer:
         return self._gate.end(number, hurried_by=by)
 
     def pause(self, why: Message) -> None:
-        """Begin no more deployments until `unpause`; requests are refused with `why`. Those in progress continue."""
+        """Refuse requests with `why` until `unpause`. Running deployments continue."""
         self._gate.paused = why
 
     def unpause(self) -> None:
@@ -248,7 +247,7 @@ class Deployer:
             shutil.rmtree(self._config.state.output / str(number), ignore_errors=True)
 
     async def close(self, grace: float = 5.0) -> None:
-        """Stop. What has changed nothing yet ends as failed; a verification gets `grace` seconds to end.
+        """Stop. What changed nothing fails; a verification gets `grace` seconds to end.
 
         One that does not is left unfinished, its release running, for the next process to take up; one that waits, too.
         """
@@ -264,7 +263,7 @@ class Deployer:
         await asyncio.gather(*left, return_exceptions=True)
 
     async def settle(self) -> tuple[int, ...]:
-        """At startup: take up or end what an earlier opsbot left unfinished; the ids of those taken up.
+        """Continue or end what an earlier opsbot left; return the ids that continue.
 
         Only for the one process that holds the state directory. Those taken up continue on their own (`wait`).
         """
@@ -285,7 +284,7 @@ class Deployer:
         return tuple(each.id for each in going)
 
     async def _going_on(self, known: Sequence[int]) -> list[Deployment]:
-        """Those of the unfinished deployments, but for the known ones, that continue; the others are ended here."""
+        """Return the unfinished deployments that continue, except known; end the others."""
         going = []
         for deployment in await self._store.read(ledger.unfinished):
             target = self._targets.get(deployment.service)
@@ -327,7 +326,7 @@ class Deployer:
                 self._finished(run.value, target)
 
     async def _attempt(self, run: DeploymentRun, target: DeployTarget, *, resumed: bool) -> bool:
-        """Bring it to its end; False if even that could not be stored, and is to be tried again."""
+        """Bring it to its end; False if that could not be stored, and is tried again."""
         try:
             async with target.lock:
                 if resumed and run.value.phase not in TAKEN_UP:
@@ -370,7 +369,7 @@ class Deployer:
             log.exception("cleaning up %s failed", target.name)
 
     async def _wait_on(self, number: int, target: DeployTarget) -> None:
-        """Work again on the deployment that was ASIDE and waits on since the other one has ended."""
+        """Continue the deployment that was ASIDE, since the other one has ended."""
         while True:
             try:
                 waiting = await self._store.read(ledger.deployment, number)
@@ -385,7 +384,7 @@ class Deployer:
 
 
 async def _named(target: DeployTarget, request: DeploymentRequest, commit: str | None) -> str | None:
-    """The commit a person names, fetched: it may be the one that waits. An automatic request names it in full."""
+    """Fetch the commit a person names; automatic requests name it in full."""
     if request.kind is DeploymentKind.ROLLBACK or commit is not None or request.actor.automatic:
         return commit
     return await target.repository.bring(request.ref)

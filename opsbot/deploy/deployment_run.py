@@ -1,4 +1,4 @@
-"""One deployment in progress: every phase and step is stored before its work begins, and shown from there."""
+"""A deployment in progress: phases and steps are stored before their work begins."""
 
 import asyncio
 from collections.abc import AsyncIterator, Callable, Coroutine
@@ -96,7 +96,7 @@ class DeploymentRun:
         self._feed.publish("deployment", self.value.id)
 
     async def _written(self, write: Coroutine[Any, Any, Deployment]) -> None:
-        """Keep up with what is stored, even if this is cancelled: a write that has begun comes to its end.
+        """Keep `value` equal to what is stored, even if this is cancelled.
 
         Whoever ends what was cancelled goes by the phase: an outdated one would remove a prepared release that waits.
         """
@@ -121,7 +121,7 @@ class DeploymentRun:
         lift: bool = False,
         left: str | None = None,
     ) -> None:
-        """Store its end and all that follows from it, in one transaction; see `ledger.conclude`."""
+        """Store its end and consequences in one transaction; see `ledger.conclude`."""
         now = self._clock()
         ended = advance(self.value, to, now, self._clean(note))
         if hold is not None:
@@ -135,7 +135,7 @@ class DeploymentRun:
         self._feed.publish("service")
 
     async def retry_at(self) -> datetime | None:
-        """When opsbot tries the commit again, if this ends now as a failure that is not the commit's own fault."""
+        """When opsbot retries the commit if this fails now through no fault of the commit."""
         value = self.value
         if not value.actor.automatic or value.kind is not DeploymentKind.DEPLOY:
             return None
@@ -145,7 +145,7 @@ class DeploymentRun:
         return self._clock() + retry_after(before + 1)
 
     async def cut(self, *, failed: bool) -> None:
-        """Close the steps that an earlier process began and did not end; not failed: they are begun again."""
+        """Close steps an earlier process left. Not failed: they are begun again."""
         now, note = self._clock(), message(NoteCode.INTERRUPTED)
         steps = tuple(
             replace(each, ended_at=now, ok=False if failed else None, note=note) if each.ended_at is None else each
@@ -156,7 +156,7 @@ class DeploymentRun:
 
     @asynccontextmanager
     async def step(self, code: StepCode, /, **params: Param) -> AsyncIterator[RunningStep]:
-        """Do something as a step: shown while it runs, succeeded when the block ends, failed when it raises."""
+        """Run a block as a step: shown while it runs, failed if it raises."""
         doing = RunningStep()
         name = self._cleaned(message(code, **params))
         await self.change(steps=(*self.value.steps, DeploymentStep(name, self.value.phase, self._clock())))

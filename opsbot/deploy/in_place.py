@@ -20,8 +20,7 @@ from opsbot.core.deployment import SHORT, Release
 from opsbot.core.message import message
 from opsbot.deploy.checkout import Checkout, Head
 from opsbot.deploy.deployment_run import DeployFailure, DeploymentRun
-from opsbot.deploy.release_folders import ReleaseFolders, command_text
-from opsbot.deploy.releases import ReleaseError
+from opsbot.deploy.releases import ReleaseError, ReleaseFolders, command_text
 from opsbot.deploy.reuse import changed_names, digest, picked
 from opsbot.deploy.steps import Steps
 from opsbot.messages import render
@@ -58,7 +57,7 @@ class InPlace(ReleaseFolders):
         self._installing = installing
 
     async def recognise(self) -> None:
-        """Take what is checked out for what is live: the first time, and if a person has moved it since."""
+        """Take what is checked out as live: at first, and if a person moved it since."""
         try:
             await self._take_over(await asyncio.to_thread(self._checkout.head))
         except ReleaseError as error:
@@ -96,7 +95,7 @@ class InPlace(ReleaseFolders):
         commit: str,
         live: Release | None,  # noqa: ARG002 - of the protocol
     ) -> None:
-        """Bring the commit into the checkout's own repository, and check that it can be checked out."""
+        """Bring the commit into the checkout's repository, and check it can be laid."""
         async with run.step(StepCode.CHECK_CHECKOUT):
             if self._install_steps and (await self._steps()).abroad:
                 raise DeployFailure(message(FailureCode.CHECKOUT_OTHER_USER))
@@ -157,5 +156,5 @@ class InPlace(ReleaseFolders):
         return all((folder / name).exists() for name in step.keep)
 
     async def runs(self, state: ServiceState, release: str) -> bool:  # noqa: ARG002 - of the protocol
-        """Never known: each release has the same folder. So a deployment that is resumed restarts it."""
+        """Unknown: releases share one folder. A resumed deployment restarts it."""
         return False

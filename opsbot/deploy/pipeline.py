@@ -1,4 +1,4 @@
-"""The pipeline of a deployment, from top to bottom, and what happens if something fails.
+"""The pipeline of a deployment, from top to bottom, with its failures.
 
     deploy:    fetch → prepare → install ┐
                                          ├→ (wait) → switch → restart → verify → live, or back to the previous release
@@ -6,7 +6,7 @@
 
 Each phase is stored before its work begins (`deployment_run`). Up to the switch nothing live has changed, and a failure
 ends the deployment as failed; from there on it is rolled back: to the previous release, to an older good one if that
-fails too, or to a stop. Details: `release_folders` and `in_place` (the two strategies), `waiting`, `target` (switch and
+fails too, or to a stop. Details: `releases` and `in_place` (the two strategies), `waiting`, `target` (switch and
 restart), `verify`; after a crash `crash_recovery`.
 """
 
@@ -80,7 +80,7 @@ async def run_pipeline(run: DeploymentRun, target: DeployTarget, *, resumed: boo
 async def _failure_of(
     run: DeploymentRun, target: DeployTarget, work: Coroutine[None, None, None]
 ) -> DeployFailure | None:
-    """Do it; why it failed, None where the deployment has ended or another one supersedes it."""
+    """Do the work; return its failure, None if the deployment ended or is superseded."""
     try:
         await work
     except DeployFailure as failure:
@@ -194,7 +194,7 @@ async def _activate(run: DeploymentRun, target: DeployTarget, *, resumed: bool =
 
 
 async def _objection(target: DeployTarget, value: Deployment) -> Message | None:
-    """Why a deployment that waits may not be done any more: what would refuse it if it were requested now."""
+    """Why a waiting deployment would be refused if it were requested now."""
     request = DeploymentRequest(value.service, value.kind, value.actor, ref=value.commit_to, release=value.release_to)
     verdict = decide(request, replace(await target.facts_for(request), unfinished=None))
     return verdict.message if isinstance(verdict, Refused) else None
@@ -217,7 +217,7 @@ async def _live(run: DeploymentRun, target: DeployTarget, name: str) -> None:
 
 
 async def _is_aside(run: DeploymentRun, target: DeployTarget) -> bool:
-    """Whether another deployment supersedes this one. What this one superseded is not kept any longer then."""
+    """Whether another deployment supersedes this one; discard what it superseded."""
     stored = await target.store.read(ledger.deployment, run.value.id)
     # It may wait again already: the other one was ended because opsbot is being stopped.
     if stored is None or stored.phase not in {Phase.ASIDE, Phase.REPLACED, Phase.WAITING}:
@@ -235,7 +235,7 @@ async def _is_aside(run: DeploymentRun, target: DeployTarget) -> bool:
 
 
 async def _roll_back(run: DeploymentRun, target: DeployTarget) -> None:
-    """Bring a deployment in UNDOING to its end. Can be interrupted at any point, and begun again."""
+    """Bring a deployment in UNDOING to its end; may be interrupted and repeated."""
     value, cause = run.value, run.value.note
     # The commit is to blame when it was started and failed, or its install step failed in place: not when the link
     # could not be replaced, nor when a person stopped the service meanwhile (who is not fought: the previous release is
@@ -278,7 +278,7 @@ async def _given_up(value: Deployment, target: DeployTarget) -> Message | None:
 
 
 async def _ways_back(value: Deployment, target: DeployTarget) -> list[str]:
-    """The releases to go back to that are on disk: the previous one, then older good ones."""
+    """Return the releases on disk to go back to: the previous one, older good ones."""
     known = await target.store.read(ledger.releases, target.name)
     bad = await target.store.read(ledger.quarantined, target.name)
     before = [value.release_from] if value.release_from else []

@@ -1,4 +1,4 @@
-"""The poll: asks what a branch points to, again and again, and deploys what is new, or reports it once.
+"""The poll: asks what a branch points to, and deploys or reports what is new.
 
 One poll at a time per service; a request meanwhile (a webhook) makes it ask once more. The commit is asked for first,
 cheaply; only a new one is fetched. A remote that does not answer is reported once, and once more when it answers again.
@@ -35,7 +35,7 @@ from opsbot.messages import render
 from opsbot.runtime.change_notifier import ChangeNotifier
 from opsbot.source.attention import attention, gitignore
 from opsbot.source.heads import Heads
-from opsbot.source.remote import RemoteError, Trouble
+from opsbot.source.remote import Failure, RemoteError
 from opsbot.source.repo import BadRefError, DamagedError, Repository
 from opsbot.source.state import Known, answered, failed, gather, note_update, rewritten
 from opsbot.store import Store, incident_repository
@@ -74,7 +74,7 @@ class Polled:
 
 
 def covering(patterns: Sequence[str], paths: Sequence[str]) -> tuple[str, ...]:
-    """The patterns (as in .gitignore) that cover every one of these paths; none where they do not, or there is no path.
+    """Return the patterns (.gitignore) that cover all paths; () if they do not.
 
     No path at all is an empty commit, which people make to have something deployed.
     """
@@ -87,20 +87,11 @@ def covering(patterns: Sequence[str], paths: Sequence[str]) -> tuple[str, ...]:
 class Deploys(Protocol):
     """What the poll asks of the Deployer."""
 
-    async def start(self, request: DeploymentRequest) -> Deployment | Refused:
-        """Begin a deployment."""
-
-    def busy(self, service: str) -> bool:
-        """Whether one is in progress."""
-
-    def withdraw(self, number: int, why: Message) -> bool:
-        """Have one that waits end as skipped."""
-
-    def on_finish(self, callback: Callable[[Deployment], None]) -> None:
-        """Call this when one has come to its end."""
-
-    def repository(self, service: str) -> Repository:
-        """A service's mirror."""
+    async def start(self, request: DeploymentRequest) -> Deployment | Refused: ...
+    def busy(self, service: str) -> bool: ...
+    def withdraw(self, number: int, why: Message) -> bool: ...
+    def on_finish(self, callback: Callable[[Deployment], None]) -> None: ...
+    def repository(self, service: str) -> Repository: ...
 
 
 CALLS_MOST = 7
@@ -163,7 +154,7 @@ class Poller:
         await self._heads.close()
 
     def jobs(self) -> tuple[Job, ...]:
-        """When each service with a source is to be polled; the first time shortly after the start."""
+        """When each service is polled; the first time shortly after the start."""
         jobs = []
         for name, source in self._sources.items():
             first = self._rng.uniform(0.5, max(0.5, min(FIRST_MOST, source.poll.total_seconds() / 2)))
@@ -244,7 +235,7 @@ class Poller:
         except RemoteError as error:
             return await self._failed(known, source, error)
         except (BadRefError, DamagedError) as error:
-            return await self._failed(known, source, RemoteError(Trouble.OTHER, error.message))
+            return await self._failed(known, source, RemoteError(Failure.OTHER, error.message))
         if strange and old is not None:
             await self._store.write(rewritten, replace(known.state, head=head), source, old, self._clock())
             self._feed.publish("notice")
@@ -298,7 +289,7 @@ class Poller:
         )
 
     async def _only(self, known: Known, source: Source, history: Repository, head: str) -> tuple[str, ...]:
-        """The ignore patterns, where all that differs from the live commit is covered by them.
+        """The ignore patterns, if they cover all that differs from the live commit.
 
         Or from the commit that failed last: it is not tried again because a word in the README changed.
         """

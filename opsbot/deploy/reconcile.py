@@ -1,4 +1,4 @@
-"""Reconciles release folders with the database: after a deployment, and at the start of the daemon."""
+"""Reconciles release folders with the store, after deployments and at startup."""
 
 import asyncio
 import logging
@@ -75,7 +75,7 @@ async def _point(target: DeployTarget, live: str) -> None:
 
 
 async def _adopt(target: DeployTarget) -> None:
-    """Take the release that `current` points to for the live one: it was deployed by an opsbot with another state."""
+    """Take over the live release of an opsbot with another state directory."""
     name = await asyncio.to_thread(target.releases.live)
     if name is None or not await asyncio.to_thread(target.releases.stands, name):
         return

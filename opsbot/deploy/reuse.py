@@ -1,4 +1,4 @@
-"""What an install step made for the live release is reused by the next one, if its files are the same.
+"""Reuses what an install step made for the live release, if its files are equal.
 
 The same by content, as in the commits. A virtual environment (`.venv`) is reused only if `keep` names it: the paths
 inside it are rewritten then, as far as Python itself writes them.
@@ -9,6 +9,7 @@ import hashlib
 import json
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from opsbot.config import InstallStep
 from opsbot.core.deploy_codes import FailureCode, NoteCode
@@ -16,10 +17,12 @@ from opsbot.core.deployment import Release
 from opsbot.core.message import Param, message
 from opsbot.core.patterns import fits
 from opsbot.deploy.deployment_run import DeployFailure
-from opsbot.deploy.releases import Releases
 from opsbot.deploy.steps import Steps
 from opsbot.filesystem.disk import file_system
 from opsbot.source.repo import Repository
+
+if TYPE_CHECKING:
+    from opsbot.deploy.releases import Releases
 
 TAKEN_OVER = ("node_modules", "vendor")
 """What a step is taken to make where its `keep` says nothing."""
@@ -29,12 +32,12 @@ SHOWN_PATHS = 8
 class Reuse:
     """What can be taken over between the releases of one service."""
 
-    def __init__(self, repository: Repository, releases: Releases) -> None:
+    def __init__(self, repository: Repository, releases: "Releases") -> None:
         self._repository = repository
         self._releases = releases
 
     async def reusable(self, step: InstallStep, commit: str, live: Release) -> tuple[str, ...] | None:
-        """What of this step can be taken over from the live release; None where it must run."""
+        """What of this step can be taken over from the live release; None: run it."""
         if not step.when_changed:
             return None
         about = await asyncio.to_thread(self._releases.about, live.name)

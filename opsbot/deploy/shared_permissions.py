@@ -1,4 +1,4 @@
-"""Folders that two users write to, opsbot and the service's: made, opened, sealed, shared from, and removed.
+"""Folders that opsbot and the service's user both write to.
 
 Neither can be misled by links the other planted. Each folder is opened relative to the one around it and never through
 a link (openat(2)); what is done to an entry is done relative to its open folder, or to the open file itself.
@@ -35,7 +35,7 @@ class LedAstrayError(Exception):
 
 
 def open_to_group(place: Path) -> None:
-    """Let the service's group go into a folder that only its owner could enter, and write in it.
+    """Let the service's group enter a closed folder and write in it.
 
     The folders in it pass on their group no more: `cp -a` would keep that bit, which a unit with RestrictSUIDSGID= may
     not set.
@@ -49,13 +49,13 @@ def open_to_group(place: Path) -> None:
 
 
 def seal(place: Path) -> None:
-    """Nothing in this folder that is opsbot's own can be changed by the service any more, nor anything added to it."""
+    """Make opsbot's files in this folder unchangeable for the service."""
     with opened(place) as fd:
         _seal(fd, DEPTH_MOST)
 
 
 def _seal(fd: int, depth: int) -> None:
-    """The folder itself first, so that nothing in it can be replaced any more while it is gone through."""
+    """Seal the folder itself first, so that nothing in it can be replaced meanwhile."""
     about = os.fstat(fd)
     if about.st_uid == os.geteuid():
         _close_to_group(fd, about)
@@ -133,7 +133,7 @@ def _down(top: Path, below: PurePosixPath, *, make: bool = True) -> Iterator[int
 
 
 def _make_open(path: Path, folder: int) -> None:
-    """A folder that the group may write in: made with a umask for it, which is the whole process's and not a call's."""
+    """Make a group-writable folder, in a child: a umask is the whole process's."""
     done = subprocess.run(
         ["mkdir", "--", path.name],
         cwd=f"/proc/self/fd/{folder}",

@@ -1,4 +1,4 @@
-"""Runs one install step: an argument list, a time limit, its output in a file, the end of the output in memory.
+"""Runs install steps: with a time limit, output in a file, its end in memory.
 
 `Steps` are the commands about one service's releases: install steps, and what opsbot does to files by commands because
 they may belong to the service's user. They run as opsbot's user or, `abroad`, as the service's (`steps_of`).
@@ -88,7 +88,7 @@ class StepResult:
 
 
 def environment(extra: Mapping[str, str]) -> dict[str, str]:
-    """What a step gets: the host's paths, proxies and certificates, quiet and unattended tools, and `extra`."""
+    """The host's paths, proxies and certificates, unattended tools, and `extra`."""
     host = {
         name: value for name, value in os.environ.items() if name in _PASSED_ON or name.startswith(_PASSED_ON_PREFIXES)
     }
@@ -96,20 +96,20 @@ def environment(extra: Mapping[str, str]) -> dict[str, str]:
 
 
 class Steps(ABC):
-    """The commands about the releases of one service. `output` of each: a file that keeps what it prints."""
+    """Commands about the releases of a service. output: a file for what they print."""
 
     abroad = False
     """Whether they run as another user than opsbot's, so that the files have two owners."""
 
     def __init__(self, folder: Path, mark: str) -> None:
-        """folder: that of the releases. mark: identifies processes of this opsbot, see `MARK`."""
+        """folder: of the releases. mark: identifies processes of this opsbot (`MARK`)."""
         self._folder = folder
         self._mark = mark
 
     async def run(
         self, command: Sequence[str], *, directory: Path, extra: Mapping[str, str], timeout: timedelta, output: Path
     ) -> StepResult:
-        """Run a step in the environment for steps and `extra`; nothing of it is left when this returns."""
+        """Run a step in the environment for steps and `extra`, and end all of it."""
         return await self._run(command, directory, {**extra, MARK: self._mark}, timeout, output)
 
     @abstractmethod
@@ -121,7 +121,7 @@ class Steps(ABC):
         return await self.run(words, directory=self._folder, extra={}, timeout=limit, output=output)
 
     async def copy(self, source: Path, place: Path, output: Path) -> StepResult:
-        """Copy it to where nothing exists. With hard links the live service would write into the new release."""
+        """Copy to a new place. By hard links the live service would change the copy."""
         return await self._file_job(["cp", "-a", "--reflink=auto", "--", str(source), str(place)], output, COPY_LIMIT)
 
     async def clear(self, place: Path, output: Path) -> bool:
@@ -138,7 +138,7 @@ class Steps(ABC):
         return await self._file_job(_removal(place), output, COPY_LIMIT)
 
     async def move_environment(self, folder: Path, before: Path, output: Path) -> bool:
-        """Rewrite the paths inside a virtual environment that was copied from `before`; whether that went well."""
+        """Rewrite the paths in a virtual environment copied from `before`; False: failed."""
         if not self.abroad:
             await asyncio.to_thread(move_environment, folder, before)
             return True
@@ -148,7 +148,7 @@ class Steps(ABC):
         return (await self._file_job(words, output)).ok
 
     async def occupied(self, folders: Sequence[Path], output: Path) -> StepResult:
-        """Look which of the folders a process works in: their numbers, from 0, are what it prints."""
+        """Print the numbers, from 0, of the folders that a process works in."""
         return await self._file_job([sys.executable, "-I", "-m", "opsbot.errand.occupied", *map(str, folders)], output)
 
 
@@ -224,7 +224,7 @@ async def run_step(
     output: Path,
     most: int = OUTPUT_MOST,
 ) -> StepResult:
-    """Run it in a separate session, of which nothing is left. most: bytes kept in `output`."""
+    """Run it in a separate session and end all of it. most: bytes kept in `output`."""
     problem = await asyncio.to_thread(cannot_start, command[0], str(directory), env)
     if problem:
         return StepResult(ok=False, ending=plain(problem), lasting=True)
@@ -342,7 +342,7 @@ async def _attend(process: Process, pipe: int, out: StepOutput, timeout: timedel
 
 
 def judged(status: int | None, out: StepOutput, timeout: timedelta) -> StepResult:
-    """How a step ended, by its status (a signal as a negative number); None: it was killed when its time was up."""
+    """The result for a status (negative: a signal); None if its time was up."""
     tail = out.tail()
     if status is None:
         ending = message(NoteCode.COMMAND_TIMEOUT, limit=timeout)

@@ -1,4 +1,4 @@
-"""DeployTarget: one service as the pipeline sees it: what is known of it, its switch, restart and verification.
+"""DeployTarget: one service for the pipeline: facts, switch, restart, checks.
 
 A service of several units is restarted unit by unit, each verified before the next: while one is restarted the others
 serve. A failure stops it there, and the rollback touches only units that do not run the previous release. An opsbot
@@ -19,8 +19,7 @@ from opsbot.core.deployment import Deployment, DeploymentFacts, DeploymentKind, 
 from opsbot.core.exits import ExitCode
 from opsbot.core.message import Message, message, message_of
 from opsbot.deploy.deployment_run import DeployFailure, DeploymentRun
-from opsbot.deploy.release_folders import ReleaseFolders
-from opsbot.deploy.releases import ReleaseError, Releases
+from opsbot.deploy.releases import ReleaseError, ReleaseFolders, Releases
 from opsbot.deploy.verify import Verifier
 from opsbot.deploy.waiting import SwitchGate
 from opsbot.services.port import Activity, LogQuery, ManagerError, ServiceManager, ServiceState, spoken
@@ -111,7 +110,7 @@ class DeployTarget:
             raise DeployFailure(message(FailureCode.NOT_STOPPED, error=message_of(error))) from error
 
     async def bring_up(self, run: DeploymentRun, release: str, *, resumed: bool) -> ServiceState:
-        """Have all of it run the release that `current` points to; the state when each unit was started.
+        """Have all of it run what `current` points to; return the state at each start.
 
         resumed: an earlier opsbot may have started it already, all or in part. Units after one that fails are not
         touched.
@@ -135,7 +134,7 @@ class DeployTarget:
         return replace(state, parts=tuple((part, begun.get(part, now)) for part, now in state.parts))
 
     async def bring_back(self, run: DeploymentRun, release: str, within: timedelta) -> bool:
-        """Have each unit run the release that `current` points to again; whether all of them are meant to run.
+        """Have units run what `current` points to again; whether all are meant to run.
 
         The last that was restarted comes first: it is the one that fails. One that a person stopped stays stopped.
         """
@@ -189,7 +188,7 @@ class DeployTarget:
         within: timedelta,
         part: str = "",
     ) -> None:
-        """Verify what was just started, as a step. part: only that one, and the checks about it."""
+        """Verify what was just started, as a step. part: only that one and its checks."""
         again = not (soak or part)
         step = (
             run.step(StepCode.VERIFY_AGAIN, release=release) if again else run.step(StepCode.VERIFY, part=part or None)
@@ -232,7 +231,7 @@ class DeployTarget:
         return "\n".join(line.text[:LINE_MOST] for line in spoken(lines)[-LOG_LINES:])
 
     async def remove(self, release: str) -> None:
-        """Remove a release and forget it. What cannot be removed now is left for the next start."""
+        """Remove a release and forget it; the next cleanup retries."""
         try:
             await self.strategy.remove(release)
             await self.store.write(ledger.forget_release, self.name, release)
@@ -241,7 +240,7 @@ class DeployTarget:
             log.warning("release %s of %s was not removed: %s", release, self.name, error)
 
     async def discard(self, value: Deployment) -> None:
-        """Remove what a deploy that is not done has prepared. A rollback has prepared nothing."""
+        """Remove what a deploy has prepared. A rollback has prepared nothing."""
         if value.release_to is not None and value.kind is DeploymentKind.DEPLOY:
             await self.remove(value.release_to)
 
@@ -252,7 +251,7 @@ class DeployTarget:
         return new is not None and old is not None and await self.repository.is_ancestor(old, new)
 
     async def wait_past(self, value: Deployment, commit: str | None) -> Hold | None:
-        """The wait after a rollback: past the newest commit that was rolled back from, after several in a row too."""
+        """The hold after a rollback: past the newest commit that was rolled back from."""
         if commit is None:
             return None
         known = await self.store.read(ledger.hold, self.name)
@@ -276,7 +275,7 @@ def _known(db: sqlite3.Connection, service: str) -> DeploymentFacts:
 
 
 async def restart_in_turn(manager: ServiceManager, verifier: Verifier, service: Service) -> ServiceState:
-    """Restart the units of a service for somebody who asked for it, each verified before the next is touched.
+    """Restart the units of a service in turn, each verified before the next.
 
     Raises:
         ManagerError: one did not start; those after it were left alone.
@@ -295,7 +294,7 @@ async def restart_in_turn(manager: ServiceManager, verifier: Verifier, service: 
 
 
 def _runs_by_the_steps(value: Deployment, now: ServiceState, release: str, part: str) -> bool:
-    """Whether a process whose directory is unknown runs a release, by the steps of the deployment."""
+    """Whether a process of unknown directory runs a release, going by the steps."""
     if now.started_at is None:
         return False
     if now.started_at < value.created_at:

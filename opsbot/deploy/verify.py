@@ -1,4 +1,4 @@
-"""Verified means: every check passes, and keeps passing, in one and the same run, for a soak time.
+"""Verified: every check keeps passing in one run for the soak time.
 
 That run is the one that was started for it, and its main process works in the right release: another start, by systemd
 or by a person, and another release are no success however healthy they are.
@@ -9,6 +9,7 @@ check during the soak does not fail the verification yet, `fall` of them in a ro
 
 import asyncio
 from collections.abc import Awaitable, Callable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -56,12 +57,10 @@ class Verifier:
         prober: CheckProber,
         managers: Mapping[str, ServiceManager],
         clock: Callable[[], datetime] = lambda: datetime.now(UTC),
-        sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
     ) -> None:
         """Take the parts, and listen to each manager from now on."""
         self.prober = prober
         self.clock = clock
-        self.sleep = sleep
         self._managers = managers
         self._heard: dict[str, list[asyncio.Event]] = {}
         for manager in set(managers.values()):
@@ -117,7 +116,7 @@ class Verifier:
 
 @dataclass(slots=True)
 class _Trial:
-    """What has been seen of one run so far: of the service's, or of one of its parts' where one is named."""
+    """What has been seen of one run so far, of the service or of one part."""
 
     verifier: Verifier
     service: Service
@@ -148,20 +147,16 @@ class _Trial:
             self.latest = await self.verifier.state(self.service)
             self.inbox.put_nowait(self.latest)
             wake.clear()
-            pause = asyncio.ensure_future(self.verifier.sleep(BEAT))
-            woken = asyncio.create_task(wake.wait())
-            try:
-                await asyncio.wait({pause, woken}, return_when=asyncio.FIRST_COMPLETED)
-            finally:
-                pause.cancel()
-                woken.cancel()
+            with suppress(TimeoutError):
+                async with asyncio.timeout(BEAT):
+                    await wake.wait()
 
     async def run_check(self, check: Check) -> None:
         """Put the results of a check into the inbox."""
         pace = min(check.interval.total_seconds(), PACE)
         while True:
             self.inbox.put_nowait((check, await self.verifier.prober.probe(self.service, check, self.latest)))
-            await self.verifier.sleep(pace)
+            await asyncio.sleep(pace)
 
     async def judge(self, tasks: Sequence["asyncio.Task[None]"]) -> Judgement:
         """Judge what comes into the inbox, in order. tasks: who puts it there."""
@@ -249,7 +244,7 @@ class _Trial:
         part = name or None
         if now.stopped_by_hand:
             return message(VerifyCode.STOPPED, part=part, after=after)
-        if now.activity is Activity.RUNNING and now.restarts <= started.restarts:
+        if another and now.restarts <= started.restarts:  # and how that one fares says nothing of this one
             self.disturbed = True
             return message(VerifyCode.RESTARTED_BY_OTHERS, part=part, after=after)
         return message(VerifyCode.DIED, part=part, after=after, exit=now.exit)
@@ -269,7 +264,7 @@ def _views(state: ServiceState, part: str) -> tuple[tuple[str, ServiceState], ..
 
 
 class _Reporter:
-    """Reports the progress: each new stage at once, changes within a stage now and then."""
+    """Reports the progress: new stages at once, changes within a stage at intervals."""
 
     def __init__(self, report: Report | None, soak: timedelta) -> None:
         self._report = report

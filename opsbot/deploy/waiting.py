@@ -1,4 +1,4 @@
-"""Waiting until the running release may be replaced: all is prepared, nothing live has changed.
+"""Waiting until the running release may be replaced; nothing live has changed.
 
 The wait is a separate phase. It outlives opsbot: the next process finds the deployment waiting, and waits on. A
 person ends it by the card's button or `opsbot now`. Each second it is decided again whether it may be deployed: a hold
@@ -59,10 +59,8 @@ class _Wait:
 class SwitchGate:
     """Holds deployments back while the running release must not be replaced."""
 
-    def __init__(self, inhibitors: Inhibitors, interval: float = INTERVAL) -> None:
-        """interval: seconds between two checks."""
+    def __init__(self, inhibitors: Inhibitors) -> None:
         self._inhibitors = inhibitors
-        self._interval = interval
         self._waits: dict[int, _Wait] = {}
         self.paused: Message | None = None
         """Why nothing may begin at the moment."""
@@ -75,7 +73,7 @@ class SwitchGate:
         return await first_reason(self._inhibitors.swings, value.service) is not None
 
     async def wait(self, run: DeploymentRun, objection: Callable[[], Awaitable[Message | None]]) -> Message | None:
-        """Return once the running release may be replaced: None, or why this deployment must not do it any more.
+        """Return when the release may be replaced: None, or why it must not be any more.
 
         objection: why the deployment may not be done any more, None if it may.
 
@@ -107,7 +105,7 @@ class SwitchGate:
             if against and against != doing.note:
                 await run.say(doing, against)
             with suppress(TimeoutError):
-                async with asyncio.timeout(self._interval):
+                async with asyncio.timeout(INTERVAL):
                     await wait.wake.wait()
 
     async def _against(self, value: Deployment) -> Message | None:
@@ -120,7 +118,7 @@ class SwitchGate:
     def end(
         self, number: int, *, hurried_by: str = "", withdrawn: Message | None = None, superseded: bool = False
     ) -> bool:
-        """End the wait of a deployment, for one of three reasons; False if it does not wait."""
+        """End the wait of a deployment for one of three reasons; False if none waits."""
         wait = self._waits.get(number)
         if wait is None or wait.superseded:
             return False

@@ -5,16 +5,16 @@ Nothing is changed. Independent checks run concurrently, each with its own time 
 
 import asyncio
 import os
-import pwd
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from pathlib import Path
 
 from opsbot.config import Config, Secret, SecretMissingError, Service
 from opsbot.doctor import folders, guild, machine, notifiers, ports, repositories, units
 from opsbot.doctor.findings import Area, Finding, Outcome, Report, Subject, bounded, report
-from opsbot.doctor.owners import NoSuchOwnerError, install_creates_folders, installing, owners
+from opsbot.doctor.owners import NoSuchOwnerError, install_creates_folders, installing, owners, user_name
 from opsbot.redaction import Redactor, parts_of_url
-from opsbot.services.unit_files import LoadedUnit, UnitsError
+from opsbot.services.brief_command import CommandError
+from opsbot.services.unit_files import LoadedUnit
 
 __all__ = ["Area", "Finding", "Outcome", "Report", "examine"]
 
@@ -29,33 +29,24 @@ async def examine(config: Config, control: Path, invite: Callable[[str], str], c
     command line that runs the doctor again, for fixes that mention it.
     """
     known = await units.known_units(config)
-    services = list(config.services.values())
     looks = [
-        bounded(Subject(Area.HOST), "host", lambda: machine.host(config), BRIEF),
-        bounded(Subject(Area.STATE), "state directory", lambda: machine.state(config, control, command), BRIEF),
-        bounded(Subject(Area.DISCORD), "Discord's API", lambda: guild.examine(config, invite), DISCORD),
-        bounded(Subject(Area.SYSTEMD), "systemd", lambda: units.examine(config, known), SYSTEMD),
-        bounded(Subject(Area.NOTICES), "notifiers", lambda: notifiers.examine(config), REMOTE),
-        *(_remote(service) for service in services),
-        *(_places(config, service, known) for service in services),
-        *(_ports(service) for service in services),
+        bounded(Subject(Area.HOST), "host", machine.host(config), BRIEF),
+        bounded(Subject(Area.STATE), "state directory", machine.state(config, control, command), BRIEF),
+        bounded(Subject(Area.DISCORD), "Discord's API", guild.examine(config, invite), DISCORD),
+        bounded(Subject(Area.SYSTEMD), "systemd", units.examine(config, known), SYSTEMD),
+        bounded(Subject(Area.NOTICES), "notifiers", notifiers.examine(config), REMOTE),
     ]
+    for service in config.services.values():
+        source, ports_, on_disk = (Subject(area, service.name) for area in (Area.SOURCE, Area.PORTS, Area.FOLDERS))
+        unit = None if isinstance(known, CommandError) else known.get(service.unit)
+        looks += [
+            bounded(source, "repository", repositories.examine(service, source), REMOTE),
+            bounded(on_disk, "folders", asyncio.to_thread(_on_disk, config, service, unit), BRIEF),
+            bounded(ports_, "ports", ports.examine(service, ports_), BRIEF),
+        ]
     found = await asyncio.gather(*looks)
     redact = Redactor(await asyncio.to_thread(_secrets, config))
-    return report(pwd.getpwuid(os.geteuid()).pw_name, found, redact)
-
-
-async def _remote(service: Service) -> list[Finding]:
-    about = Subject(Area.SOURCE, service.name)
-    return await bounded(about, "repository", lambda: repositories.examine(service, about), REMOTE)
-
-
-async def _places(config: Config, service: Service, known: Mapping[str, LoadedUnit] | UnitsError) -> list[Finding]:
-    async def examine_all() -> list[Finding]:
-        unit = None if isinstance(known, UnitsError) else known.get(service.unit)
-        return await asyncio.to_thread(_on_disk, config, service, unit)
-
-    return await bounded(Subject(Area.FOLDERS, service.name), "folders", examine_all, BRIEF)
+    return report(user_name(os.geteuid()), found, redact)
 
 
 def _on_disk(config: Config, service: Service, unit: LoadedUnit | None) -> list[Finding]:
@@ -65,16 +56,6 @@ def _on_disk(config: Config, service: Service, unit: LoadedUnit | None) -> list[
         return [Subject(Area.FOLDERS, service.name).skip("folders", "needs its unit first")]
     installs = installing(config) if install_creates_folders(config, service, who) else ""
     return [*folders.folders(service, who, installs), *folders.commands(service, who)]
-
-
-async def _ports(service: Service) -> list[Finding]:
-    about = Subject(Area.PORTS, service.name)
-
-    async def examine_all() -> list[Finding]:
-        deployed = service.root is None or await asyncio.to_thread(service.root.exists)
-        return await ports.examine(service, about, deployed=deployed)
-
-    return await bounded(about, "ports", examine_all, BRIEF)
 
 
 def _secrets(config: Config) -> list[str]:

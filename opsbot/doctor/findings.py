@@ -92,14 +92,11 @@ class Report:
         return sorted((one for one in self.findings if one.outcome in order), key=lambda one: order.index(one.outcome))
 
 
-Examine = Callable[[], Awaitable[Sequence[Finding]]]
-
-
-async def bounded(about: Subject, name: str, examine: Examine, seconds: float) -> list[Finding]:
+async def bounded(about: Subject, name: str, work: Awaitable[Sequence[Finding]], seconds: float) -> list[Finding]:
     """Run a check with a time limit; exceeding it is a finding."""
     try:
         async with asyncio.timeout(seconds):
-            return list(await examine())
+            return list(await work)
     except TimeoutError:
         text = f"no answer in {duration(seconds)}"
         return [about.fail(name, text, "Run it again; if it happens again, find out what hangs")]

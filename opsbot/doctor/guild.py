@@ -7,6 +7,7 @@ from typing import Any
 from opsbot.config import CheckKind, Config, SecretMissingError
 from opsbot.core.discord_permissions import (
     ADMINISTRATOR,
+    MENTION_EVERYONE,
     NEEDED,
     OPTIONAL,
     Overwrite,
@@ -14,7 +15,6 @@ from opsbot.core.discord_permissions import (
     held_in_channel,
     title,
 )
-from opsbot.doctor import escalation
 from opsbot.doctor.discord_api import Api, ApiAnswer, UnreachableError
 from opsbot.doctor.findings import Area, Finding, Subject
 from opsbot.formatting import duration
@@ -155,11 +155,7 @@ class _Guild:
         channel = await self._channel(api)
         if channel is not None:
             await self._permissions(api, channel)
-        role = self.config.alerts.escalate_role
-        if role is not None:
-            name = str((channel or {}).get("name", "the ops channel"))
-            guild = self.config.discord.guild_id
-            self.found.append(escalation.examine(role, guild, self._guild.get("roles", ()), self._held, name))
+        self._escalation_role(str((channel or {}).get("name", "the ops channel")))
         await self._roles(api)
         await self._commands(api)
         await self._presence(api)
@@ -239,6 +235,30 @@ class _Guild:
         elif not gone and not everyone:
             counted = sum(len(ids) for ids in named.values())
             self._pass("roles", f"{counted - len(others)} roles and {len(others)} members, all of them found")
+
+    def _escalation_role(self, channel: str) -> None:
+        """Check that the role exists and that the bot may ping it; nobody is pinged."""
+        role = self.config.alerts.escalate_role
+        copy = "Server Settings, Roles: right-click the role, Copy Role ID; then alerts.escalate_role"
+        found = next((one for one in self._guild.get("roles", ()) if str(one.get("id")) == str(role)), None)
+        if role is None:
+            return
+        if role == self.config.discord.guild_id:
+            seen = "alerts.escalate_role is the id of @everyone, which Discord does not ping as a role"
+            self._fail("escalation role", seen, copy)
+        elif found is None:
+            self._fail("escalation role", f"the server has no role {role} (alerts.escalate_role)", copy)
+        elif found.get("mentionable"):
+            self._pass("escalation role", f"{found.get('name', role)} can be mentioned by everybody")
+        elif self._held is not None and self._held & (MENTION_EVERYONE | ADMINISTRATOR):
+            self._pass("escalation role", f"{found.get('name', role)} can be mentioned by the bot in #{channel}")
+        else:
+            name = found.get("name", role)
+            fix = (
+                f"Server Settings, Roles, {name}: Allow anyone to @mention this role; or #{channel}, Edit Channel, "
+                "Permissions: allow the bot's role to Mention @everyone, @here and All Roles"
+            )
+            self._fail("escalation role", f"{name} would not be pinged: it is not mentionable", fix)
 
     async def _commands(self, api: Api) -> None:
         own = await self._application(api)

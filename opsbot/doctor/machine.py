@@ -21,7 +21,7 @@ from opsbot.control.endpoints import PING
 from opsbot.control.unix_path import MOST
 from opsbot.core.access import Rank
 from opsbot.doctor.findings import Area, Finding, Subject
-from opsbot.doctor.owners import installing
+from opsbot.doctor.owners import installing, user_name
 from opsbot.doctor.room import room
 from opsbot.formatting import size
 from opsbot.host.figures import host_figures
@@ -156,7 +156,7 @@ async def state(config: Config, control: Path, command: str) -> list[Finding]:
 
 def _directory(config: Config, command: str) -> list[Finding]:
     path = config.state.directory
-    user = pwd.getpwuid(os.geteuid()).pw_name
+    user = user_name(os.geteuid())
     make = f"install -d -m 0750 -o {user} {shlex.quote(str(path))}"
     if config.systemd.scope is Scope.SYSTEM and path.is_relative_to("/var/lib"):
         make = f"{installing(config)}, and systemctl start opsbot"
@@ -190,21 +190,13 @@ def _other_user(owner: int, command: str) -> list[Finding]:
     """Warn if the doctor's permissions are not those of the daemon's user."""
     if owner == os.geteuid():
         return []
-    name = "root" if os.geteuid() == 0 else pwd.getpwuid(os.geteuid()).pw_name
-    seen = f"permissions were tested as {name}; opsbot runs as {_name(owner)}"
+    seen = f"permissions were tested as {user_name(os.geteuid())}; opsbot runs as {user_name(owner)}"
     return [_STATE.warn("user", seen, _as(owner, command))]
-
-
-def _name(uid: int) -> str:
-    try:
-        return pwd.getpwuid(uid).pw_name
-    except KeyError:
-        return f"#{uid}"
 
 
 def _as(owner: int, command: str) -> str:
     runner = "runuser" if os.geteuid() == 0 else "sudo"
-    return f"{runner} -u {_name(owner)} -- {command}"
+    return f"{runner} -u {user_name(owner)} -- {command}"
 
 
 def _database(config: Config) -> list[Finding]:

@@ -10,11 +10,10 @@ from opsbot.probes.listening import PortTable, local
 SECONDS = 3.0
 
 
-async def examine(service: Service, about: Subject, *, deployed: bool) -> list[Finding]:
-    """Check each address once.
-
-    deployed: whether the service has a live release and should therefore be listening.
-    """
+async def examine(service: Service, about: Subject) -> list[Finding]:
+    """Check each address once."""
+    # Without a live release nothing has to listen.
+    deployed = service.root is None or await asyncio.to_thread(service.root.exists)
     addresses: dict[tuple[str, int], str] = {}
     for check in service.checks:
         place = address(check)

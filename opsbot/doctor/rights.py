@@ -7,7 +7,6 @@ polkit about any process and verb (org.freedesktop.PolicyKit1.Authority, CheckAu
 """
 
 import asyncio
-import os
 from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import dataclass
@@ -97,8 +96,3 @@ async def _of(bus: SystemdBus, pid: int, uid: int, unit: str, verbs: Sequence[st
 def _started(pid: int) -> int:
     """In clock ticks since the boot."""
     return int(stat_of(pid)[STARTED])
-
-
-def is_root() -> bool:
-    """Whether this process runs as root and bypasses polkit."""
-    return os.geteuid() == 0

@@ -1,7 +1,7 @@
 """Engine: everything a front end may ask, by its parts.
 
-door                who may do what, and the audit log of who asked; every part asks it first
-looking             how all of it stands, what happened and why
+authorization       who may do what, and the audit log of who asked; every part asks it first
+queries, status     the status of everything, what happened and why
 logs                the lines that services write
 releases            deploy, roll back, update, go on at once
 services            restart, hold, silence, resume

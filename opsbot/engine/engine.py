@@ -54,7 +54,7 @@ class Measurements:
     certificates: Mapping[str, datetime] = field(default_factory=dict)
     """When the certificate of each server expires that is watched."""
     drift: ClockSkew = field(default_factory=ClockSkew)
-    """How this host's clock stands to Discord's."""
+    """The difference between this host's clock and Discord's."""
     meter: ServiceMeter = field(default_factory=ServiceMeter)
     """Measures the services' processes."""
 
@@ -74,14 +74,14 @@ class Engine:
         redact: Callable[[str], str] = str,
         *,
         poller: Poller | None = None,
-        vetoes: Inhibitors | None = None,
+        inhibitors: Inhibitors | None = None,
         discord_bots: "DiscordBots | None" = None,
         notifiers: "Notifiers | None" = None,
         measured: Measurements | None = None,
     ) -> None:
-        """poller: asks the remotes. vetoes: what recovery and deploys ask before they act.
+        """poller: asks the remotes. inhibitors: what recovery and deploys ask before they act.
 
-        aware: what goes by Discord, None where no service is a Discord bot. notifiers: those beside Discord, if any.
+        discord_bots: None where no service is one. notifiers: those beside Discord, if any.
         """
         self.config = config
         self.store = store
@@ -97,14 +97,14 @@ class Engine:
         self.standings = StatusReader(
             config, store, managers, watcher, clock, self.measured.gauges, discord_bots, self.measured.meter
         )
-        """How all of it stands, for those who may see it."""
+        """The status of services and host."""
         self.look = Queries(
             self.door, config, store, managers, watcher, self.standings, clock, redact, self.measured.growth
         )
         self.logs = LogQueries(self.door, managers, redact)
         self.releases = ReleaseActions(self.door, config, store, deployer, watcher, poller)
         self.services = ServiceActions(
-            self.door, config, store, feed, managers, deployer, watcher, clock, poller, vetoes
+            self.door, config, store, feed, managers, deployer, watcher, clock, poller, inhibitors
         )
         self.host = config.host or socket.gethostname()
         """This host's name in messages."""

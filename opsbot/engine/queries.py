@@ -1,4 +1,4 @@
-"""What a person looks at: how all of it stands, what happened and why, who asked for what."""
+"""What people read: status, what happened and why, who requested what."""
 
 from collections.abc import Callable, Mapping
 from datetime import datetime, timedelta
@@ -67,7 +67,7 @@ class Queries:
         return await self._standings.of(names)
 
     async def why(self, actor: Actor, service: str) -> "RootCause | Refused":
-        """Why a service stands as it does: one causal line, and what it rests on."""
+        """The root cause of a service's state: one causal line, and what it rests on."""
         refusal = await self._door.admit(actor, Action.WHY, service)
         if refusal:
             return refusal
@@ -130,7 +130,7 @@ class Queries:
         return await self._store.read(incident_repository.incident, number)
 
     async def storm(self, number: int) -> Storm:
-        """How a storm stands; number: its notice. Without incidents where it is not remembered any more."""
+        """The state of a storm; number: its notification. Without incidents once it is deleted."""
         return await self._store.read(storms.seen, number)
 
     async def memory(self, service: str, span: timedelta = timedelta(hours=24)) -> "Memory | None":

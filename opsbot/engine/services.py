@@ -61,9 +61,9 @@ class ServiceActions:
         watcher: ServiceMonitor,
         clock: Callable[[], datetime],
         poller: Poller | None = None,
-        vetoes: Inhibitors | None = None,
+        inhibitors: Inhibitors | None = None,
     ) -> None:
-        """poller: woken when a hold ends. vetoes: what recovery and deploys ask before they act; advice to a person."""
+        """poller: woken when a hold ends. inhibitors: asked before recovery and deploys act."""
         self._door = door
         self._config = config
         self._store = store
@@ -73,16 +73,16 @@ class ServiceActions:
         self._watcher = watcher
         self._clock = clock
         self._poller = poller
-        self._vetoes = Inhibitors() if vetoes is None else vetoes
+        self._inhibitors = Inhibitors() if inhibitors is None else inhibitors
 
     async def advice(self, service: str) -> Message | None:
         """What speaks against a restart of the service at this moment, for a person who asks for one; None: nothing."""
-        return await self._vetoes.advice(service) if service in self._config.services else None
+        return await self._inhibitors.advice(service) if service in self._config.services else None
 
     async def restart(self, actor: Actor, service: str) -> ServiceState | Refused:
         """Restart a service now, and forget what recovery counted against it. What speaks against it is advice only.
 
-        Several units are restarted one after the other: the next one when the one before is well again.
+        Several units are restarted one after the other: the next one once the one before has recovered.
         """
         refusal = await self._door.admit(actor, Action.RESTART, service)
         if refusal:
@@ -93,7 +93,7 @@ class ServiceActions:
         against = await self.advice(service)
         self._watcher.touched(service, actor.name, against)
         try:
-            with self._watcher.in_hand(service):
+            with self._watcher.by_hand(service):
                 state = await self._restart(service)
         except (ManagerError, DeployFailure) as error:
             words = message(RefusalCode.RESTART_FAILED, service=service, cause=error.message)

@@ -102,7 +102,7 @@ class StatusReader:
     ) -> None:
         """gauges: the figures of the host that are watched, as last measured. meter: measures the services.
 
-        aware: what goes by Discord; None where no service is a Discord bot.
+        discord_bots: None where no service is one.
         """
         self._config = config
         self._store = store

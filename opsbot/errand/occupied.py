@@ -11,12 +11,12 @@ from contextlib import suppress
 
 def working_in(folders: Sequence[str]) -> Iterator[tuple[int, int]]:
     """Yield each other process that works in one of the folders, with the folder's index."""
-    places = [os.path.realpath(folder) for folder in folders]
+    paths = [os.path.realpath(folder) for folder in folders]
     for pid in filter(str.isdecimal, os.listdir("/proc")):  # noqa: PTH208 - names only
         with suppress(OSError):
             cwd = os.readlink(f"/proc/{pid}/cwd")  # noqa: PTH115 - importing pathlib takes longer than all of this
-            for index, place in enumerate(places):
-                if (cwd == place or cwd.startswith(f"{place}/")) and int(pid) != os.getpid():
+            for index, path in enumerate(paths):
+                if (cwd == path or cwd.startswith(f"{path}/")) and int(pid) != os.getpid():
                     yield int(pid), index
 
 

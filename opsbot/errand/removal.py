@@ -31,12 +31,12 @@ def opened(name: str | os.PathLike[str], folder: int | None = None, flags: int =
         os.close(fd)
 
 
-def remove_own(place: str | os.PathLike[str]) -> bool:
+def remove_own(path: str | os.PathLike[str]) -> bool:
     """Remove a folder as far as this user may; return whether it is gone."""
-    folder, name = os.path.split(place)
+    folder, name = os.path.split(path)
     with suppress(OSError), opened(folder, flags=OPEN & ~os.O_NOFOLLOW) as around:
         _remove(name, around, DEPTH_MOST)
-    return not os.path.lexists(place)
+    return not os.path.lexists(path)
 
 
 def _remove(name: str, around: int, depth: int) -> None:

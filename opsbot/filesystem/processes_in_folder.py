@@ -13,7 +13,7 @@ from opsbot.services.processes import find
 
 MARK = "OPSBOT_PIPELINE"
 """In the environment of every process of a deployment: the state directory of its opsbot."""
-_PATIENCE_SECONDS = 3.0
+_KILL_SECONDS = 3.0
 
 
 def processes_in(folders: Sequence[Path]) -> Mapping[Path, set[int]]:
@@ -37,7 +37,7 @@ def end_marked(mark: str, name: str = MARK) -> int:
     Blocks for 3 s at most. Processes in uninterruptible sleep may outlive it.
     """
     ended: set[int] = set()
-    until = time.monotonic() + _PATIENCE_SECONDS
+    until = time.monotonic() + _KILL_SECONDS
     while left := {pid for pid in marked(mark, name) if find(pid) is not None}:
         for pid in left:
             with suppress(ProcessLookupError, PermissionError):

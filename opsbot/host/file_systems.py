@@ -59,7 +59,7 @@ def _nearest(path: Path) -> Path:
 
 
 def _mount(path: Path, device: int) -> Path:
-    place = path.resolve()
-    while place != place.parent and place.parent.stat().st_dev == device:
-        place = place.parent
-    return place
+    mount = path.resolve()
+    while mount != mount.parent and mount.parent.stat().st_dev == device:
+        mount = mount.parent
+    return mount

@@ -56,10 +56,6 @@ TEXTS: Mapping[str, Text] = {
     ManagerCode.JOB_SKIPPED: "systemd found nothing to do for it",
     ManagerCode.JOB_ENDED: "the job ended {result}",
     ManagerCode.STATE_UNREADABLE: "the state of {unit} cannot be read: {error}",
-    ManagerCode.NO_SYSTEMCTL: "there is no systemctl on this host",
-    ManagerCode.SYSTEMCTL_TIMEOUT: "systemctl did not answer within {within}",
-    ManagerCode.SYSTEMCTL_FAILED: "systemctl failed: {reason}",
-    ManagerCode.SYSTEMCTL_EXITED: "systemctl failed: {exit}",
     ManagerCode.BUS_UNREACHABLE: _of("<systemd> does not answer: {reason}. {remedy}"),
     ManagerCode.START_DBUS: (
         "Is D-Bus running ({address})? Debian: apt-get install dbus; Amazon Linux, Fedora: dnf install dbus-broker"

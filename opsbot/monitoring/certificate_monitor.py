@@ -1,4 +1,4 @@
-"""CertificateMonitor: asks each server now and then for its certificate, and tells of those that expire soon.
+"""CertificateMonitor: asks each server now and then for its certificate, and reports those that expire soon.
 
 One that cannot be had raises nothing here: whether a server answers is what the checks of services are for.
 """
@@ -52,7 +52,7 @@ class CertificateMonitor:
         clock: Callable[[], datetime],
         ask: Callable[[Server], Awaitable[datetime]] = expiry,
     ) -> None:
-        """ask: has the server's certificate, and tells when it expires."""
+        """ask: when the server's certificate expires."""
         self._before = config.host_checks.certificate
         self._servers = servers_of(config) if self._before else []
         self._store = store
@@ -63,16 +63,16 @@ class CertificateMonitor:
         self.expires: dict[str, datetime] = {}
         """By server, as it last said."""
 
-    async def look(self) -> None:
+    async def ask_all(self) -> None:
         """Ask all of them."""
         incidents = await self._store.read(incident_repository.open_incidents)
         watched = {f"{_PREFIX}{server}" for server in self._servers}
         for subject in incidents:
             if subject.startswith(_PREFIX) and subject not in watched:
                 await self._book.end(subject, message(Resolution.NOT_WATCHED))
-        await asyncio.gather(*(self._look(server, f"{_PREFIX}{server}" in incidents) for server in self._servers))
+        await asyncio.gather(*(self._ask_one(server, f"{_PREFIX}{server}" in incidents) for server in self._servers))
 
-    async def _look(self, server: Server, known: bool) -> None:  # noqa: FBT001 - called above alone
+    async def _ask_one(self, server: Server, known: bool) -> None:  # noqa: FBT001 - called above alone
         try:
             async with self._room:
                 expires = await self._ask(server)

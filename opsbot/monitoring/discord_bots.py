@@ -1,18 +1,17 @@
 """Discord-aware health: what recovery and deploys go by where a service is a Discord bot.
 
-Put together only from what is configured: `discord_bot = true` brings the login budget and the triage, `kind =
-"presence"` and `[services.X.drain]` the sightings. Where none of it is, there is nothing here.
+Created only from what is configured: `discord_bot = true` brings the login budget and the outage detector, `kind =
+"presence"` and `[services.X.drain]` the presence cache.
 """
 
 import logging
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Mapping
 from datetime import datetime, timedelta
 
 from opsbot.config import CheckKind, Config, Service
-from opsbot.core.inhibitors import Inhibitor, Inhibitors, first_reason
+from opsbot.core.inhibitors import Inhibitors, first_reason
 from opsbot.core.login_budget import LoginStarts
 from opsbot.core.message import Message
-from opsbot.core.outage import Outage
 from opsbot.monitoring.login_budget import LoginBudget
 from opsbot.monitoring.outage_detector import OutageDetector
 from opsbot.monitoring.outage_inhibitors import OutageInhibitors, VoiceInhibitors
@@ -25,7 +24,7 @@ from opsbot.store import Store
 log = logging.getLogger(__name__)
 
 LOOK = timedelta(minutes=1)
-"""How often the runs of bots are looked at for starts that no event told of."""
+"""How often starts are counted that no event reported."""
 
 
 def bots(config: Config) -> dict[str, Service]:
@@ -52,40 +51,33 @@ class DiscordBots:
         managers: Mapping[str, ServiceManager],
         clock: Callable[[], datetime],
         presence_cache: PresenceCache | None,
+        watcher: ServiceMonitor,
+        inhibitors: Inhibitors,
     ) -> None:
-        """`services`: those that are Discord bots. Listens to their managers."""
+        """`services`: those that are Discord bots. Listens to their managers, and adds to the inhibitors."""
         self._services = services
-        self._store = store
-        self._managers = managers
         self._clock = clock
         self._looked_at: datetime | None = None
-        self._watcher: ServiceMonitor | None = None
-        self._ended: list[Outage] = []
-        self._keeping: list[Inhibitor] = []
+        self._watcher = watcher
         self.presence_cache = presence_cache
         self.outage_detector = OutageDetector(store, feed, clock)
         self.logins = LoginBudget(services, store, feed, managers, clock)
-
-    def join(self, watcher: ServiceMonitor, inhibitors: Inhibitors) -> None:
-        """Put the inhibitors where they are asked."""
-        self._watcher = watcher
-        excuses = OutageInhibitors(self.outage_detector, watcher.watched, self._managers, self._store, self._clock)
-        if self._services:
+        outages = OutageInhibitors(self.outage_detector, watcher.watched, managers, store, clock)
+        self._starts = [self.logins.spent, self.logins.slow, outages.start]
+        if services:
             inhibitors.spent.append(self.logins.spent)
-            inhibitors.restarts += [excuses.restart, self.logins.slow]
-            inhibitors.starts.append(self.held)
-            inhibitors.ladder_ends.append(excuses.ladder_end)
-            inhibitors.swings.append(excuses.replace)
-            self._keeping = [self.logins.spent, self.logins.slow, excuses.start]
-            self.outage_detector.on_end(self._ended.append)
-        if self.presence_cache is not None and self.presence_cache.voices:
-            drains = VoiceInhibitors(self.presence_cache, watcher.watched, self._managers, self._store, self._clock)
-            inhibitors.restarts.append(drains.restart)
-            inhibitors.swings.append(drains.swing)
+            inhibitors.restarts += [outages.restart, self.logins.slow]
+            inhibitors.starts.append(self.start)
+            inhibitors.last_steps.append(outages.last_step)
+            inhibitors.swings.append(outages.replace)
+        if presence_cache is not None and presence_cache.voices:
+            voices = VoiceInhibitors(presence_cache, watcher.watched, managers, store, clock)
+            inhibitors.restarts.append(voices.restart)
+            inhibitors.swings.append(voices.swing)
 
-    async def held(self, service: str) -> Message | None:
+    async def start(self, service: str) -> Message | None:
         """Why opsbot's own supervisor does not start a service again yet; None where it may."""
-        return await first_reason(self._keeping, service)
+        return await first_reason(self._starts, service)
 
     async def open(self) -> None:
         """Count what was started while opsbot was away."""
@@ -96,20 +88,14 @@ class DiscordBots:
         await self.logins.close()
 
     async def tick(self) -> None:
-        """Judge Discord anew, and look now and then at what runs."""
-        await self.outage_detector.tick()
-        if self._ended:
-            outages, self._ended = self._ended, []
-            await self._back(outages)
+        """Judge Discord again, and now and then count what runs."""
+        outage = await self.outage_detector.tick()
+        if outage is not None and self._services:
+            await self._watcher.discord_back(self._services, outage.began, outage.ended or self._clock())
         now = self._clock()
         if self._looked_at is None or not timedelta(0) <= now - self._looked_at < LOOK:
             self._looked_at = now
-            await self.logins.look()
-
-    async def _back(self, outages: Iterable[Outage]) -> None:
-        for outage in outages:
-            if self._watcher is not None:
-                await self._watcher.discord_back(self._services, outage.began, outage.ended or self._clock())
+            await self.logins.count()
 
     # What front ends show
 

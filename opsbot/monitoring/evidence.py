@@ -1,10 +1,10 @@
-"""The witness: what was seen of a service in trouble, gathered for its incident."""
+"""What was seen of a service that is down, gathered for its incident."""
 
 import asyncio
 import logging
 from collections.abc import Callable, Mapping
 
-from opsbot.core.layers import FailingCheck, untangle
+from opsbot.core.dependencies import FailingCheck, untangle
 from opsbot.core.message import Message
 from opsbot.core.model import Evidence
 from opsbot.monitoring.monitored_service import MonitoredService
@@ -24,7 +24,7 @@ def _seen(failing: tuple[FailingCheck, ...]) -> tuple[tuple[str, Message], ...]:
 
 def checks_of(watched: MonitoredService, rest: Evidence) -> Evidence:
     """The same evidence with what the checks see now."""
-    causes, consequences = untangle(watched.failing)
+    causes, consequences = untangle(watched.checks.failing)
     return Evidence(_seen(causes), rest.exit, rest.log, _seen(consequences))
 
 
@@ -45,7 +45,7 @@ class EvidenceCollector:
 
         before: what was seen at the failure before: what cannot be had now is taken from there.
         """
-        name, before = watched.service.name, before or Evidence()
+        name, before = watched.name, before or Evidence()
         run, end = (dead.run, dead.exit) if dead is not None else (None, before.exit)
         async with self._reading:
             lines = await self._lines(name, run)

@@ -79,7 +79,7 @@ def _inodes(checks: HostChecks, disk: FileSystem, ahead: Forecast | None) -> Gau
 
 def _memory(checks: HostChecks, measured: HostMeasurement, ahead: Forecast | None) -> Iterator[Gauge]:
     host = measured.host
-    # Where /proc/meminfo is hidden, swap is not told either, and what is free is told without what caches would give.
+    # Where /proc/meminfo is hidden, swap is unknown, too, and free memory is without what caches would give.
     known = host.swap_total is not None
     if checks.memory_available and known and host.memory_total and host.memory_available is not None:
         percent = 100 * host.memory_available / host.memory_total

@@ -11,7 +11,7 @@ from opsbot.host.file_systems import FileSystem, file_systems
 
 @dataclass(frozen=True, slots=True)
 class HostMeasurement:
-    """The host at one moment. None is what it does not tell; percent where nothing else is said.
+    """The host at one moment. None: unknown; percent where nothing else is said.
 
     files, own_files: open ones, and how many there may be. clock_error: seconds.
     """

@@ -1,4 +1,4 @@
-"""HostMonitor: one ticker that measures the host and the services, keeps the samples, tells of what is not well.
+"""HostMonitor: one ticker that measures the host and the services, keeps the samples, reports what is wrong.
 
 A figure that stays bad opens an incident with the subject `host:WHAT`; one that stays well closes it. What was open
 when opsbot stopped is neither raised again nor forgotten: the open incidents are what is held.
@@ -68,9 +68,9 @@ class HostMonitor:
         drift: ClockSkew | None = None,
         meter: ServiceMeter | None = None,
     ) -> None:
-        """Take the parts. measure: looks at the host; a test's own host else. failed_units: those of systemd.
+        """measure: measures the host; `HostMeter` if None. failed_units: those of systemd.
 
-        drift: how the clock stands to Discord's. meter: measures the services.
+        drift: the clock's difference to Discord's. meter: measures the services.
         """
         self._config = config
         self._checks = config.host_checks
@@ -99,20 +99,20 @@ class HostMonitor:
         await self._store.write(_keep, now, [*_of_host(measured), *_of_services(figures)], states)
         await self._foresee(measured, now)
         await self._judge(measured, now)
-        await self._leaks.look(states, measured.host, now)
+        await self._leaks.judge_all(states, measured.host, now)
         if self._thinned is None or not timedelta(0) <= now - self._thinned < THIN:
             self._thinned = now
             await self._store.write(samples.thin, now)
 
     def _with_drift(self, measured: HostMeasurement, now: datetime) -> HostMeasurement:
-        """The clock may be wrong by what the kernel reckons, and is by what Discord's tells."""
+        """The clock may be wrong by what the kernel reckons, and by its difference to Discord's."""
         told = [error for error in (measured.clock_error, self._drift.seconds(now)) if error is not None]
         return replace(measured, clock_error=max(told, default=None))
 
     async def _states(self) -> dict[str, ServiceState]:
         found = {}
         for name, manager in self._managers.items():
-            with suppress(ManagerError):  # the watcher tells of that
+            with suppress(ManagerError):  # the watcher reports that
                 found[name] = await manager.state(name)
         return found
 
@@ -180,7 +180,7 @@ class HostMonitor:
     async def _evidence(self, gauge: Gauge) -> Evidence:
         said = await asyncio.to_thread(self._users, gauge.users)
         what = gauge.subject.removeprefix(HOST).replace(":", " ", 1)
-        return Evidence(checks=((what, plain(gauge.words)), (ADVICE, plain(gauge.mend))), log=tuple(said))
+        return Evidence(checks=((what, plain(gauge.words)), (ADVICE, plain(gauge.next_step))), log=tuple(said))
 
     def _users(self, whom: Users | None) -> list[str]:
         if whom is None:

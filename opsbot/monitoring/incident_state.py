@@ -1,4 +1,4 @@
-"""What is remembered of the trouble of one subject: a service, or something of the host."""
+"""What is known of the incidents of one subject: a service, or something of the host."""
 
 import asyncio
 from dataclasses import dataclass, field
@@ -11,27 +11,30 @@ from opsbot.services.port import ServiceState
 
 
 @dataclass(slots=True)
-class IncidentState:
-    """One subject's trouble: its open incident, and how often it changed of late."""
+class FlapState:
+    """How often a subject changed of late. Written by `FlapDetector`; `IncidentTimeline` replaces it with the incident.
 
-    subject: str
-    incident: Incident | None = None
+    While it flaps: healthy: whether it is at the moment; down_since, down_for: its downtime, as in `Incident`; causes:
+    the kinds of causes that were reported (`opsbot.core.incident.same_kind`); written_at: since when the count is not
+    as it is in the store, None where it is.
+    """
+
     flaps: Flaps = field(default_factory=Flaps)
-    well: bool = True
-    """While it flaps: whether it is well at the moment."""
+    healthy: bool = True
     down_since: datetime | None = None
     down_for: timedelta = timedelta(0)
-    """While it flaps: its downtime, as in `Incident`."""
     causes: set[tuple[str, Param]] = field(default_factory=set)
-    """While it flaps: the kinds of causes that were told (`opsbot.core.incident.same_kind`)."""
-    flaps_written: datetime | None = None
-    """When the count was last written down; None: it is as it is in the store."""
-    lock: asyncio.Lock = field(default_factory=asyncio.Lock)
+    written_at: datetime | None = None
+
+    @property
+    def active(self) -> bool:
+        """Whether it flaps."""
+        return self.flaps.flapping
 
 
 @dataclass(frozen=True, slots=True)
 class PendingCause:
-    """A trouble that waits for the verdict on a service it may come from. asked: when it first was asked about."""
+    """A cause that waits for the verdict on a service it may come from. asked: when it first was asked about."""
 
     cause: Message
     since: datetime
@@ -41,12 +44,29 @@ class PendingCause:
 
 @dataclass(slots=True)
 class ListedUnder:
-    """A service that is not well because of `root`, and is listed in its incident."""
+    """A service that is down because of `root`, and is listed in its incident."""
 
     root: str
     incident: int
     cause: Message
     failed_at: datetime
-    well: bool = False
+    recovered: bool = False
     until: datetime | None = None
-    """Once the root's incident is over: how long it may stay down before it gets one of its own."""
+    """Once the root's incident is over: how long it may stay down before it gets a separate one."""
+
+
+@dataclass(slots=True)
+class IncidentState:
+    """The open incident of a subject, or what may become one. Written by `IncidentTimeline` and `IncidentManager`."""
+
+    subject: str
+    incident: Incident | None = None
+    flapping: FlapState = field(default_factory=FlapState)
+    pending: PendingCause | None = None
+    under: ListedUnder | None = None
+    lock: asyncio.Lock = field(default_factory=asyncio.Lock)
+
+    @property
+    def affected(self) -> bool:
+        """Whether it has an incident, or is listed in another's as down."""
+        return self.incident is not None or (self.under is not None and not self.under.recovered)

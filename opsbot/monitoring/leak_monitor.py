@@ -1,4 +1,4 @@
-"""LeakMonitor: tells people of a service whose memory grows in the way of a leak. Once a run; it restarts nothing.
+"""LeakMonitor: reports a service whose memory grows in the way of a leak. Once a run; it restarts nothing.
 
 The shape is judged every ten minutes by `opsbot.core.leak`, and must be a leak three times in a row.
 """
@@ -80,8 +80,8 @@ class LeakMonitor:
         self.growth: dict[str, Growth] = {}
         """By service, as last judged."""
 
-    async def look(self, states: Mapping[str, ServiceState], host: HostFigures, now: datetime) -> None:
-        """Judge, where it is time to."""
+    async def judge_all(self, states: Mapping[str, ServiceState], host: HostFigures, now: datetime) -> None:
+        """Judge every service, where it is time to."""
         if self._looked is not None and timedelta(0) <= now - self._looked < LOOK:
             return
         self._looked = now
@@ -92,9 +92,9 @@ class LeakMonitor:
         runs = {name: (state.run or "", state.started_at or now) for name, state in running.items()}
         seen = await self._store.write(_seen, runs, now)
         for name, state in running.items():
-            await self._look(self._config.services[name], state, host, seen[name], now)
+            await self._judge(self._config.services[name], state, host, seen[name], now)
 
-    async def _look(
+    async def _judge(
         self, service: Service, state: ServiceState, host: HostFigures, seen: "_Seen", now: datetime
     ) -> None:
         name, run = service.name, state.run or ""

@@ -1,8 +1,8 @@
 """Counts the starts of services that are Discord bots, and keeps opsbot's own restarts within their login budget.
 
-A start is counted when a run is seen that was not there before: by an event of the manager, by the minute's look, or at
-opsbot's own start for what happened while it was away. systemd's count of its own restarts (NRestarts) tells how many
-came in between. opsbot cannot slow down systemd's Restart=, and stops no service by itself: it says so.
+A start is counted when a new run is seen: by an event of the manager, once a minute, or at opsbot's start for what
+happened while it was away. systemd's count of automatic restarts (NRestarts) says how many came in between. opsbot
+cannot slow down systemd's Restart=, and stops no service by itself: it sends a warning.
 """
 
 import asyncio
@@ -55,7 +55,7 @@ class LoginBudget:
     async def open(self) -> None:
         """Count what was started while opsbot was away, and count on from there."""
         self._open = True
-        await self.look()
+        await self.count()
 
     async def close(self) -> None:
         """Count no more; what is being written is written."""
@@ -67,8 +67,8 @@ class LoginBudget:
         if self._open and event.what is Happening.STARTED and event.service in self._services:
             self.background.run(self._saw(event.service, event.state), f"starts:{event.service}")
 
-    async def look(self) -> None:
-        """See what runs, whatever was heard of it."""
+    async def count(self) -> None:
+        """Count what runs, whatever was heard of it."""
         for name in self._services:
             try:
                 await self._saw(name, await self._managers[name].state(name))

@@ -1,6 +1,6 @@
 """Maintenance windows at work: mutes written ahead, inhibited recovery and deploys, and a summary at the end.
 
-The end of a silence is noticed here, too: what both kept back is told in the same way.
+The end of a silence is noticed here, too: what both kept back is summed up in the same way.
 """
 
 from collections.abc import Callable, Iterable, Sequence
@@ -28,10 +28,11 @@ class MaintenanceWindows:
         store: Store,
         feed: ChangeNotifier,
         clock: Callable[[], datetime],
+        inhibitors: Inhibitors,
     ) -> None:
-        """Take the parts; nothing is in force before `open`. services: those that are configured.
+        """Nothing is in force before `open`. services: those that are configured.
 
-        What listens to the feed is let go with them.
+        Adds to the inhibitors of recovery and of automatic deploys.
         """
         self._windows = tuple(windows)
         self._services = tuple(services)
@@ -42,9 +43,14 @@ class MaintenanceWindows:
         self._planned_at: datetime | None = None
         self._news = feed.subscribe()
         self._silence_ends: datetime | None = None
+        inhibitors.restarts.append(self._about_recovery)
+        if any(not window.recovery for window in windows):
+            inhibitors.starts.append(self._about_recovery)
+        inhibitors.last_steps.append(self._about_recovery)
+        inhibitors.deploys.append(self._about_deploys)
 
     async def open(self) -> None:
-        """Bring the store up to date with the configuration, and tell of what was over while opsbot was away."""
+        """Bring the store up to date with the configuration, and sum up what ended while opsbot was away."""
         self._open = active(self._windows, self._clock())
         await self._plan()
         await self._sum_up()
@@ -91,14 +97,6 @@ class MaintenanceWindows:
         # Besides: what waited for the end of a mute is due now.
         self._feed.publish("notice")
         self._feed.publish("incident")
-
-    def object_to(self, inhibitors: Inhibitors) -> None:
-        """Be asked before recovery acts, and before automatic deploys."""
-        inhibitors.restarts.append(self._about_recovery)
-        if any(not window.recovery for window in self._windows):
-            inhibitors.starts.append(self._about_recovery)
-        inhibitors.ladder_ends.append(self._about_recovery)
-        inhibitors.deploys.append(self._about_deploys)
 
     async def _about_recovery(self, service: str) -> Message | None:
         return keeps_recovery(self._windows, service, self._clock())

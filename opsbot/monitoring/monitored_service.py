@@ -1,115 +1,95 @@
-"""What the watcher remembers of a service between two looks."""
+"""What is known of one service between two ticks: values with one writer each."""
 
 import asyncio
+from collections.abc import Iterator
 from dataclasses import dataclass, field
-from datetime import UTC, datetime
 
 from opsbot.config import Service
-from opsbot.core.health import CheckHealth, Verdict, failures, looks
-from opsbot.core.layers import FailingCheck
 from opsbot.core.message import Message
 from opsbot.core.model import Incident
-from opsbot.monitoring.incident_state import IncidentState, ListedUnder, PendingCause
+from opsbot.monitoring.incident_state import IncidentState
+from opsbot.monitoring.service_checks import ServiceChecks
+from opsbot.services.port import Activity, ServiceState
 
-NEVER = datetime.max.replace(tzinfo=UTC)
+UNSETTLED = frozenset({Activity.STARTING, Activity.STOPPING, Activity.RETRYING})
+"""The manager itself acts."""
+DOWN = frozenset({Activity.FAILED, Activity.STOPPED})
+
+
+@dataclass(slots=True)
+class RecoveryProgress:
+    """What recovery does about a service now. Written by `RecoveryRunner`.
+
+    What it has tried is stored with the incident: `incident.recovery`. waits: what it waits for; None while it does
+    not. restarting: it is restarting the service. hands: how many restarts by people are under way: it takes no step
+    beside them.
+    """
+
+    waits: Message | None = None
+    restarting: bool = False
+    hands: int = 0
+
+    @property
+    def busy(self) -> bool:
+        """Whether it is being restarted by recovery or by a person."""
+        return self.restarting or self.hands > 0
 
 
 @dataclass(slots=True)
 class MonitoredService:
-    """What the watcher remembers of one service between two looks.
-
-    What was tried about its incident is stored with that: `incident.recovery`.
-    """
+    """One service. checks: changed by its methods; incidents: by `IncidentManager` and its parts."""
 
     service: Service
-    checks: dict[str, CheckHealth]
-    due: dict[str, datetime]
-    case: IncidentState = field(init=False)
-    next_due: datetime = field(init=False)
-    """When the first of its checks is due."""
-    pending: PendingCause | None = None
-    under: ListedUnder | None = None
-    awaited: datetime | None = None
-    """Until when others wait for the verdict on it: its checks are run often enough for one."""
-    meant_to_run: bool = False
-    """It has a release to run; before its first deploy there is nothing to watch."""
-    looking: set[str] = field(default_factory=set)
-    answered: dict[str, str | None] = field(default_factory=dict)
-    """By check: the run in which it has passed once. Until then its failures are in the grace of a start."""
-    seen_well: bool = False
-    """A check of it was well since opsbot was started."""
-    waits: Message | None = None
-    """What recovery waits for; None while it does not."""
-    restarting: bool = False
-    """Recovery is restarting it."""
-    hands: int = 0
-    """How many people's restarts of it are under way: recovery takes no step beside them."""
+    checks: ServiceChecks
+    incidents: IncidentState
+    recovery: RecoveryProgress = field(default_factory=RecoveryProgress)
     turn: asyncio.Lock = field(default_factory=asyncio.Lock)
     """Held while something about it is decided and recorded: events of its manager, results of its checks and steps of
     recovery are handled one at a time, in their order. Otherwise records would depend on how fast the store is. A start
     that follows a death belongs to the incident that the death opens."""
+    has_release: bool = False
+    """It has a release to run; before its first deploy there is nothing to watch. Written by `ServiceMonitor`."""
 
-    def __post_init__(self) -> None:
-        self.case = IncidentState(self.service.name)
-        self.next_due = min(self.due.values(), default=NEVER)
+    @property
+    def name(self) -> str:
+        """Its name."""
+        return self.service.name
 
     @property
     def incident(self) -> Incident | None:
         """Its open incident."""
-        return self.case.incident
+        return self.incidents.incident
 
     @property
-    def unwell(self) -> bool:
-        """Whether it has an incident, or is listed in another's as not well."""
-        return self.case.incident is not None or (self.under is not None and not self.under.well)
+    def affected(self) -> bool:
+        """Whether it has an incident, or is listed in another's as down."""
+        return self.incidents.affected
 
-    @property
-    def up_since(self) -> datetime | None:
-        """Since when every check of it has passed; None where one has not, or it has none."""
-        healths = self.checks.values()
-        if not healths or any(health.streak <= 0 or health.streak_since is None for health in healths):
-            return None
-        return max(health.streak_since for health in healths if health.streak_since is not None)
-
-    @property
-    def failing(self) -> list[FailingCheck]:
-        """The checks whose last look saw a failure."""
+    def troubled_units(self, state: ServiceState) -> list[str]:
+        """The units that are down by their manager or by a check about them; none where it has only one."""
         return [
-            FailingCheck(check.name, check.kind, check.unit, health.last.seen)
-            for check in self.service.checks
-            if (health := self.checks[check.name]).last is not None and not health.last.ok
+            unit
+            for unit, part in meant_to_run(state)
+            if unit and (part.activity in DOWN or self.checks.down(units={unit}))
         ]
 
-    @property
-    def down(self) -> bool:
-        """Whether a check is down as it was last seen.
-
-        One that answers again, or that an earlier opsbot saw, may be well already.
-        """
-        return any(is_down(health) for health in self.checks.values())
-
-    def counts(self, check: str) -> tuple[int | None, int | None]:
-        """How many of how many results of a check failed, where that makes it down; None twice where it is not."""
-        policy = next(one.policy for one in self.service.checks if one.name == check)
-        health = self.checks[check]
-        if -health.streak >= policy.fall:
-            return policy.fall, policy.fall
-        if policy.of is not None and (failed := failures(health.recent, policy.of)) >= policy.fall:
-            return failed, min(policy.of, looks(health.recent))
-        return None, None
-
-    def hurry(self, now: datetime) -> None:
-        """Every check is due."""
-        for check in self.due:
-            self.due[check] = min(self.due[check], now)
-        self.next_due = min(self.next_due, now)
-
-    def judge_anew(self) -> None:
-        """What was known of the checks says nothing any more; what they last saw can still be shown."""
-        for check in self.checks:
-            self.checks[check] = CheckHealth(last=self.checks[check].last)
+    def needs_recovery(self, state: ServiceState) -> bool:
+        """Whether something should be done now: it is down by a check, or not running; not only being judged again."""
+        if left_alone(state):
+            return state.activity in DOWN  # recovery says why nothing is done
+        running = dict(meant_to_run(state))
+        return any(part.activity in DOWN for part in running.values()) or bool(self.checks.down(units={"", *running}))
 
 
-def is_down(health: CheckHealth) -> bool:
-    """Whether a check is down as it was last seen."""
-    return health.verdict is Verdict.DOWN and health.streak < 0
+def left_alone(state: ServiceState) -> bool:
+    """Whether a person stopped all of it."""
+    if state.parts:
+        return all(part.stopped_by_hand for _, part in state.parts)
+    return state.stopped_by_hand
+
+
+def meant_to_run(state: ServiceState) -> Iterator[tuple[str, ServiceState]]:
+    """What nobody has stopped: its units by their names, or the service itself under ""."""
+    for name, part in state.parts or (("", state),):
+        if not part.stopped_by_hand:
+            yield name, part

@@ -1,7 +1,7 @@
-"""Is it us or Discord? Hears of opsbot's own connection and requests, and keeps Discord's outages.
+"""Detects Discord's outages from opsbot's own connection and requests, and stores them.
 
-A bot that is not well while Discord is away is most likely as well as it can be: to restart it brings nothing, and each
-start is a login more once Discord is back.
+A bot that is unhealthy while Discord is away can hardly be healthier: a restart does not help, and each start is one
+more login once Discord is back.
 """
 
 import logging
@@ -25,19 +25,14 @@ class OutageDetector:
         self._clock = clock
         self._up = self._refused = self._rest_fails = False
         self._since = clock()
-        self._after: list[Callable[[Outage], None]] = []
         self.outage: Outage | None = None
 
     async def open(self) -> None:
         """Remember the last outage; one that had not ended goes on until opsbot's own connection says otherwise."""
         self.outage = await self._store.read(discord_history.last_outage)
 
-    def on_end(self, callback: Callable[[Outage], None]) -> None:
-        """Call this, on the event loop, when an outage is over. It must not block."""
-        self._after.append(callback)
-
     def gateway(self, *, up: bool, refused: bool = False) -> None:
-        """How opsbot's own gateway connection stands: up means that events arrive and heartbeats are answered."""
+        """The state of opsbot's own gateway connection: up means that events arrive and heartbeats are answered."""
         if up != self._up:
             self._up, self._since = up, self._clock()
         self._refused = refused
@@ -60,18 +55,17 @@ class OutageDetector:
             return None
         return self._since if self._clock() - self._since <= GATEWAY_LOST + STEADY else None
 
-    async def tick(self) -> None:
-        """Judge anew, and keep what changed."""
+    async def tick(self) -> Outage | None:
+        """Judge again, and keep what changed. The outage that ended with this, if one did."""
         before = self.outage
         after = judge(before, Signs(self._up, self._since, self._rest_fails, self._refused), self._clock())
         if after is None or after == before:
-            return
+            return None
         await self._store.write(discord_history.save_outage, after)
         self.outage = after
         if after.ended is None:
             log.warning("Discord is away: bots are not restarted for what that explains")
         else:
             log.warning("Discord is back after %s", duration(after.ended - after.began))
-            for callback in self._after:
-                callback(after)
         self._feed.publish("service")
+        return after if after.ended is not None else None

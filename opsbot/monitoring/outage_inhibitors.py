@@ -1,10 +1,10 @@
 """What an outage of Discord excuses, and what a voice channel full of people holds up.
 
 An outage explains a check that goes by the bot's own connection: `presence`, and `http` and `command`, behind which
-most often stands "am I connected?". It does not explain a dead or frozen process, a closed port, or memory: those are
+most often is "am I connected?". It does not explain a dead or frozen process, a closed port, or memory: those are
 the service's own. So one that runs and fails only what is explained is left alone until Discord is back, and a little
 longer; one that died is started again, for it may have died of something else and do other work, but ever more seldom;
-and neither is rolled back, nor a human called, before Discord is there to tell whether it helped.
+and neither is rolled back or escalated before Discord is back to show whether it helped.
 """
 
 from collections.abc import Callable, Mapping
@@ -71,11 +71,7 @@ class OutageInhibitors:
     def _explained(self, name: str) -> bool:
         """Whether all that is wrong with a running service can be Discord's."""
         watched = self._watched[name]
-        down = {
-            check.kind
-            for check in watched.service.checks
-            if watched.checks[check.name].verdict is Verdict.DOWN and watched.checks[check.name].streak < 0
-        }
+        down = {check.kind for check in watched.checks.down()}
         return bool(down) and down <= EXPLAINED
 
     async def restart(self, name: str) -> Message | None:
@@ -101,8 +97,8 @@ class OutageInhibitors:
             return None
         return message(InhibitorCode.START_SPACED, since=outage.began, due=due)
 
-    async def ladder_end(self, name: str) -> Message | None:
-        """Why it is neither rolled back nor a human called for it."""
+    async def last_step(self, name: str) -> Message | None:
+        """Why it is neither rolled back nor escalated."""
         said = self._shadowed(name)
         state = await _state(self._managers[name], name) if said else None
         if said is None or state is None:
@@ -110,7 +106,7 @@ class OutageInhibitors:
         return said if state.activity is not Activity.RUNNING or self._explained(name) else None
 
     async def replace(self, name: str) -> Message | None:
-        """Why no new release is put in its place: its checks could not tell whether it is any good."""
+        """Why no new release replaces it: its checks could not verify it."""
         outage = self._outage_detector.outage
         if outage is None or outage.ended is not None or not self._watched[name].service.discord_bot:
             return None
@@ -167,14 +163,14 @@ class VoiceInhibitors:
 
     async def _well(self, name: str) -> bool:
         state, watched = await _state(self._managers[name], name), self._watched[name]
-        down = any(health.verdict is Verdict.DOWN for health in watched.checks.values())
+        down = any(health.verdict is Verdict.DOWN for health in watched.checks.healths.values())
         # What flaps has an incident until it is calm, and may work all the while: people sit with it.
-        well = watched.incident is None or (watched.case.flaps.flapping and watched.case.well)
+        well = watched.incident is None or (watched.incidents.flapping.active and watched.incidents.flapping.healthy)
         return state is not None and state.activity is Activity.RUNNING and well and not down
 
 
 def _only_fat(watched: MonitoredService) -> bool:
-    bad = [c for c in watched.service.checks if watched.checks[c.name].verdict is Verdict.DOWN]
+    bad = [c for c in watched.service.checks if watched.checks.healths[c.name].verdict is Verdict.DOWN]
     return bool(bad) and all(c.kind is CheckKind.PROCESS and c.memory_max is not None for c in bad)
 
 

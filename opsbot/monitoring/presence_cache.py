@@ -1,7 +1,7 @@
 """What opsbot sees of other bots in its server: whether they are online, and who sits in a voice channel with them.
 
 Kept from the gateway's own events, by user id, since discord.py drops what concerns members it does not hold (and it
-holds none here). What is known holds while the connection does: after a new session GUILD_CREATE tells all anew, after
+holds none here). What is known holds while the connection does: after a new session GUILD_CREATE has everything, after
 RESUME the changes are replayed; in between nothing is known. Of presences only those that a check asks for are kept, of
 voice states the user, the channel and whether it is a bot.
 """
@@ -56,11 +56,13 @@ class PresenceCache:
         self._online: dict[int, str] = {}
         self._seats: dict[int, _Seat] = {}
 
-    # What the gateway tells
+    # Gateway events
 
     def created(self, data: Data) -> None:
-        """GUILD_CREATE: all anew. Its `members` hold at least who sits in a voice channel, its `presences` who is
-        online (Discord's documentation, "Guild Create"; its voice states lack the member themselves).
+        """GUILD_CREATE: replace everything.
+
+        Its `members` hold at least who sits in a voice channel, its `presences` who is online (Discord's
+        documentation, "Guild Create"; its voice states lack the member themselves).
         """
         if str(data.get("id")) != self._guild:
             return
@@ -77,7 +79,7 @@ class PresenceCache:
         self._told, self.lost_at = True, None
 
     def gone(self, data: Data) -> None:
-        """GUILD_DELETE: the server is away, for an outage of its own."""
+        """GUILD_DELETE: the server is unavailable."""
         if str(data.get("id")) == self._guild:
             self._told = False
             self.lost()
@@ -124,7 +126,7 @@ class PresenceCache:
 
     # What is asked
 
-    def look(self, user: int) -> tuple[bool | None, Message]:
+    def seen(self, user: int) -> tuple[bool | None, Message]:
         """Whether the bot is seen online, None where that is not known; and what was seen."""
         if self.refused:
             return None, message(ProbeCode.PRESENCE_UNAVAILABLE, why=self.refused)

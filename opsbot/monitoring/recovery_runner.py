@@ -1,7 +1,8 @@
-"""Recovery: asks the ladder what to do about a service in trouble, and does it."""
+"""Recovery: decides what to do about a service that is down, by its policy, and does it."""
 
 import logging
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import replace
 from datetime import datetime
 
@@ -14,9 +15,8 @@ from opsbot.core.model import Incident
 from opsbot.core.recovery import AttemptBy, RecoveryAction, RecoveryFacts, RecoveryStep, next_step
 from opsbot.deploy.deployer import Deployer
 from opsbot.monitoring.dependency_tracker import DependencyTracker
-from opsbot.monitoring.incident_manager import IncidentManager
-from opsbot.monitoring.monitored_service import MonitoredService
-from opsbot.monitoring.service_parts import UNSETTLED, in_trouble, left_alone, let_go, meant_to_run, troubled
+from opsbot.monitoring.incident_timeline import IncidentTimeline
+from opsbot.monitoring.monitored_service import UNSETTLED, MonitoredService, left_alone, meant_to_run
 from opsbot.runtime.tasks import BackgroundTasks
 from opsbot.services.port import Activity, ManagerError, ServiceManager, ServiceState
 from opsbot.store import Store, incident_repository, ledger
@@ -25,7 +25,7 @@ log = logging.getLogger(__name__)
 
 
 class RecoveryRunner:
-    """Climbs the ladder of each service in trouble."""
+    """Takes the steps of recovery of each service."""
 
     def __init__(
         self,
@@ -33,70 +33,82 @@ class RecoveryRunner:
         store: Store,
         managers: Mapping[str, ServiceManager],
         deployer: Deployer,
-        incident_manager: IncidentManager,
-        family: DependencyTracker,
+        timeline: IncidentTimeline,
+        dependencies: DependencyTracker,
         clock: Callable[[], datetime],
-        vetoes: Inhibitors,
+        inhibitors: Inhibitors,
         background: BackgroundTasks,
     ) -> None:
-        """Take the parts; `watched` is the watcher's own. vetoes: asked before each step."""
-        self._vetoes = vetoes
+        """inhibitors: asked before each step."""
+        self._inhibitors = inhibitors
         self._background = background
         self._watched = watched
         self._store = store
         self._managers = managers
         self._deployer = deployer
-        self._incident_manager = incident_manager
-        self._family = family
+        self._timeline = timeline
+        self._dependencies = dependencies
         self._clock = clock
+
+    @contextmanager
+    def by_hand(self, service: str) -> Iterator[None]:
+        """A person restarts it: recovery neither restarts it nor rolls back meanwhile."""
+        watched = self._watched[service]
+        watched.recovery.hands += 1
+        try:
+            yield
+        finally:
+            watched.recovery.hands -= 1
+            watched.checks.judge_again()  # what was seen during the restart is not of the run that it is in now
+            watched.checks.hurry(self._clock())
 
     async def act(self, name: str) -> None:
         """Take the next step about a service with an incident, where one is due. The caller holds its turn."""
         watched = self._watched[name]
-        if watched.hands or watched.restarting:
+        if watched.recovery.busy:
             return
         try:
             state = await self._managers[name].state(name)
             if await self._spent(name, state):
                 return
-            if watched.incident is not None and in_trouble(watched, state):
-                await self._climb(name, state)
+            if watched.incident is not None and watched.needs_recovery(state):
+                await self._step(name, state)
             elif state.activity is Activity.RETRYING and watched.service.manager.capabilities.asks_before_restarts:
-                # Its manager asks the same before it starts it again; here the card is told.
-                await self._kept_back(name, self._vetoes.restarts)
+                # Its manager asks the same before it starts it again; this is for the card.
+                await self._kept_back(name, self._inhibitors.restarts)
         except ManagerError as error:
             log.warning("%s: its state cannot be read: %s", name, error)
 
     async def started_again(self, name: str) -> None:
-        """Its manager has started it by itself. One that never stays up never comes to the ladder's end by its state:
+        """Its manager has started it by itself. One that never stays up never escalates by its state:
         nothing is given up while systemd goes on. So what follows on restarts follows here once their budget is spent.
         """
-        watched, now, ladder = self._watched[name], self._clock(), self._watched[name].service.recovery
+        watched, now, policy = self._watched[name], self._clock(), self._watched[name].service.recovery
         incident = watched.incident
-        if incident is None or watched.hands or watched.restarting:
+        if incident is None or watched.recovery.busy:
             return
         facts = await self._facts(name, incident, await self._managers[name].state(name), now)
-        if len(facts.recent) < ladder.budget:
+        if len(facts.recent) < policy.budget:
             return
-        step = next_step(incident.recovery, replace(facts, manager_acts=False), ladder, now)
+        step = next_step(incident.recovery, replace(facts, manager_acts=False), policy, now)
         if step.rung not in {RecoveryAction.ROLL_BACK, RecoveryAction.CALL_HUMAN}:
             return
-        if await self._kept_back(name, self._vetoes.ladder_ends) or watched.incident is None:
+        if await self._kept_back(name, self._inhibitors.last_steps) or watched.incident is None:
             return
         if step.rung is RecoveryAction.CALL_HUMAN:
-            after = now - ladder.window
+            after = now - policy.window
             by_manager = await self._store.read(incident_repository.recoveries, name, after, AttemptBy.MANAGER)
             why = message(
                 EscalationReason.CRASH_LOOP,
                 count=len(by_manager),
                 restarts=len(facts.recent) - len(by_manager),
-                within=ladder.window,
+                within=policy.window,
             )
             step = replace(step, why=why)
         await self._take(name, step, facts, now, [])
 
     async def _spent(self, name: str, state: ServiceState) -> bool:
-        """Whether a veto forbids recovery, not only for now: then a human is called, once, until it is lifted."""
+        """Whether an inhibitor forbids recovery, not only for now: then people are called, once, until it is lifted."""
         watched = self._watched[name]
         incident = watched.incident
         if incident is None or left_alone(state):
@@ -104,14 +116,14 @@ class RecoveryRunner:
         known = incident.recovery
         if known.escalated and not known.inhibited:
             return False
-        if state.activity is Activity.RUNNING and not in_trouble(watched, state):
+        if state.activity is Activity.RUNNING and not watched.needs_recovery(state):
             return False
-        why = await first_reason(self._vetoes.spent, name)
+        why = await first_reason(self._inhibitors.spent, name)
         if why is not None and not known.inhibited:
             reason = message(EscalationReason.INHIBITED, why=why)
-            await self._incident_manager.call(name, reason, self._clock(), inhibited=True)
+            await self._timeline.escalate(name, reason, inhibited=True)
         elif why is None and known.inhibited:
-            await self._incident_manager.note(name, event(IncidentEventKind.INHIBITOR_LIFTED, self._clock()))
+            await self._timeline.note(name, event(IncidentEventKind.INHIBITOR_LIFTED, self._clock()))
         return why is not None
 
     async def decision(self, name: str) -> RecoveryStep | None:
@@ -123,25 +135,25 @@ class RecoveryRunner:
         facts = await self._facts(name, incident, state, now)
         return next_step(incident.recovery, facts, self._watched[name].service.recovery, now)
 
-    async def _climb(self, name: str, state: ServiceState) -> None:
+    async def _step(self, name: str, state: ServiceState) -> None:
         watched = self._watched[name]
         incident = watched.incident
         if incident is None:
             return
-        now, ladder = self._clock(), watched.service.recovery
+        now, policy = self._clock(), watched.service.recovery
         facts = await self._facts(name, incident, state, now)
         await self._dependency(name, incident, facts.dependency)
         settled = _settled(watched, state)
         parts = settled or [part for part, _ in meant_to_run(state)]
-        step = next_step(incident.recovery, facts, ladder, now)
+        step = next_step(incident.recovery, facts, policy, now)
         if step.rung in {RecoveryAction.WAIT, RecoveryAction.NOTHING}:
             return
-        vetoes = self._vetoes.restarts if step.rung is RecoveryAction.RESTART else self._vetoes.ladder_ends
-        kept_back = await self._kept_back(name, vetoes)
+        inhibitors = self._inhibitors.restarts if step.rung is RecoveryAction.RESTART else self._inhibitors.last_steps
+        kept_back = await self._kept_back(name, inhibitors)
         # All that was asked took a moment, in which a check may have seen it well, or somebody begun to stop it.
         state = await self._managers[name].state(name)
-        parts = [part for part in parts if not let_go(state.of(part))]
-        if parts and not kept_back and watched.incident is not None and in_trouble(watched, state):
+        parts = [part for part in parts if not _being_stopped(state.of(part))]
+        if parts and not kept_back and watched.incident is not None and watched.needs_recovery(state):
             await self._take(name, step, facts, now, parts)
 
     async def _dependency(self, name: str, incident: Incident, service: str) -> None:
@@ -149,13 +161,13 @@ class RecoveryRunner:
         before = incident.recovery.dependency
         if service and not before:
             happened = event(IncidentEventKind.DEPENDENCY_DOWN, self._clock(), service=service)
-            await self._incident_manager.note(name, happened)
+            await self._timeline.note(name, happened)
         elif before and not service:
-            await self._incident_manager.note(name, event(IncidentEventKind.DEPENDENCY_UP, self._clock()), quiet=True)
+            await self._timeline.note(name, event(IncidentEventKind.DEPENDENCY_UP, self._clock()), quiet=True)
 
     async def _facts(self, name: str, incident: Incident, state: ServiceState, now: datetime) -> RecoveryFacts:
         watched, window = self._watched[name], self._watched[name].service.recovery.window
-        concerned = [state.of(part) for part in _settled(watched, state) or troubled(watched, state)]
+        concerned = [state.of(part) for part in _settled(watched, state) or watched.troubled_units(state)]
         concerned = concerned or [part for _, part in meant_to_run(state)]
         live = await self._store.read(ledger.live, name)
         releases = await self._store.read(ledger.releases, name)
@@ -169,7 +181,7 @@ class RecoveryRunner:
             deploying=self._deployer.busy(name),
             stopped_by_hand=left_alone(state),
             manager_acts=any(each.activity in UNSETTLED for each in concerned),
-            dependency=self._family.needs_failing(name),
+            dependency=self._dependencies.failing_dependency(name),
             restart_cannot_help=any(each.activity is Activity.FAILED and not each.revivable for each in concerned),
         )
 
@@ -182,37 +194,37 @@ class RecoveryRunner:
             case RecoveryAction.ROLL_BACK:
                 await self._roll_back(name, facts.previous, now)
             case RecoveryAction.CALL_HUMAN if step.why is not None:
-                await self._incident_manager.call(name, step.why, now)
+                await self._timeline.escalate(name, step.why)
 
-    async def _kept_back(self, name: str, vetoes: Sequence[Inhibitor]) -> bool:
-        """Whether a veto has this step wait. It is asked again at the next tick; the card tells each reason once."""
-        watched, why = self._watched[name], await first_reason(vetoes, name)
-        incident, watched.waits = watched.incident, why
+    async def _kept_back(self, name: str, inhibitors: Sequence[Inhibitor]) -> bool:
+        """Whether an inhibitor has this step wait. It is asked at the next tick; the card has each reason once."""
+        watched, why = self._watched[name], await first_reason(inhibitors, name)
+        incident, watched.recovery.waits = watched.incident, why
         known = incident.recovery.waiting if incident is not None else None
         # The figures in a reason change all the time.
         if why is not None and (known is None or why.code != known.code):
             log.info("%s: recovery waits: %s", name, why)
-            await self._incident_manager.note(name, event(IncidentEventKind.WAITING, self._clock(), why=why))
+            await self._timeline.note(name, event(IncidentEventKind.WAITING, self._clock(), why=why))
         elif why is None and known is not None:
-            await self._incident_manager.note(name, event(IncidentEventKind.WAIT_OVER, self._clock()), quiet=True)
+            await self._timeline.note(name, event(IncidentEventKind.WAIT_OVER, self._clock()), quiet=True)
         return why is not None
 
     async def _restart(self, name: str, step: RecoveryStep, now: datetime, parts: Sequence[str]) -> None:
         """Write a restart down and begin it; of several units those that are named are restarted."""
         watched = self._watched[name]
         # Written down before it is done: what counts it must not forget it, should opsbot be restarted in between.
-        ladder, units = watched.service.recovery, tuple(part for part in parts if part)
-        attempt = event(IncidentEventKind.RESTARTING, now, attempt=step.attempt, of=ladder.attempts, units=units)
-        if not await self._incident_manager.note(name, attempt, counted=AttemptBy.OPSBOT):
+        policy, units = watched.service.recovery, tuple(part for part in parts if part)
+        attempt = event(IncidentEventKind.RESTARTING, now, attempt=step.attempt, of=policy.attempts, units=units)
+        if not await self._timeline.note(name, attempt, counted=AttemptBy.OPSBOT):
             return
-        watched.judge_anew()
+        watched.checks.judge_again()
         # It may take minutes, in which the service's turn is free for what happens meanwhile.
-        watched.restarting = True
+        watched.recovery.restarting = True
         self._background.run(self._restart_units(watched, parts), f"restart:{name}")
 
     async def _restart_units(self, watched: MonitoredService, parts: Sequence[str]) -> None:
         """Restart them one after the other. What is not restarted is recorded."""
-        name, barred = watched.service.name, 0
+        name, barred = watched.name, 0
         try:
             for part in parts:
                 try:
@@ -223,10 +235,10 @@ class RecoveryRunner:
                     failed = event(IncidentEventKind.RESTART_FAILED, self._clock(), unit=part, **params)
                 if failed is not None:
                     async with watched.turn:
-                        await self._incident_manager.note(name, failed)
+                        await self._timeline.note(name, failed)
         finally:
-            watched.restarting = False
-            watched.hurry(self._clock())
+            watched.recovery.restarting = False
+            watched.checks.hurry(self._clock())
 
     async def _restart_unit(self, name: str, part: str) -> IncidentEvent | None:
         """Restart it; why not, where somebody deals with it already."""
@@ -243,9 +255,7 @@ class RecoveryRunner:
         if incident is None:
             return
         # Written down before, likewise: there is one rollback in an incident, and not one more after a restart.
-        if not await self._incident_manager.note(
-            name, event(IncidentEventKind.ROLLING_BACK, now, release=release or None)
-        ):
+        if not await self._timeline.note(name, event(IncidentEventKind.ROLLING_BACK, now, release=release or None)):
             return
         reason = message(RollbackReason.INCIDENT, incident=incident.id)
         begun = await self._deployer.start(
@@ -253,16 +263,21 @@ class RecoveryRunner:
         )
         if isinstance(begun, Refused):
             refused = event(IncidentEventKind.ROLLBACK_REFUSED, self._clock(), why=begun.message)
-            await self._incident_manager.note(name, refused)
+            await self._timeline.note(name, refused)
 
 
 def _settled(watched: MonitoredService, state: ServiceState) -> list[str]:
     """Of several units only those that are down are dealt with, and of these only what systemd is not at itself."""
-    return [part for part in troubled(watched, state) if state.of(part).activity not in UNSETTLED]
+    return [part for part in watched.troubled_units(state) if state.of(part).activity not in UNSETTLED]
 
 
 def _at_it(state: ServiceState) -> SkipReason | None:
     """Who is dealing with a unit already; None where nobody is."""
-    if let_go(state):
+    if _being_stopped(state):
         return SkipReason.BEING_STOPPED
     return SkipReason.MANAGER_ACTS if state.activity in UNSETTLED else None
+
+
+def _being_stopped(state: ServiceState) -> bool:
+    """Whether somebody has stopped this unit, or is just stopping it."""
+    return state.stopped_by_hand or state.activity is Activity.STOPPING

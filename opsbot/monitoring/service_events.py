@@ -1,12 +1,10 @@
-"""Listening: what the managers say of the services, in the order in which it happened, and what follows from it."""
+"""What the managers say of the services, in the order in which it happened, and what follows from it."""
 
 import logging
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import replace
 from datetime import datetime
 
-from opsbot.core.health import NONE_SEEN, Verdict
-from opsbot.core.incident import IncidentCause, IncidentEventKind, Resolution, ServiceNotice
+from opsbot.core.incident import IncidentCause, IncidentEventKind, ServiceNotice
 from opsbot.core.incident import event as happened
 from opsbot.core.message import message
 from opsbot.core.model import Incident
@@ -14,7 +12,6 @@ from opsbot.core.recovery import AttemptBy
 from opsbot.monitoring.incident_manager import IncidentManager
 from opsbot.monitoring.monitored_service import MonitoredService
 from opsbot.monitoring.recovery_runner import RecoveryRunner
-from opsbot.monitoring.service_parts import troubled
 from opsbot.runtime.change_notifier import ChangeNotifier
 from opsbot.runtime.tasks import BackgroundTasks
 from opsbot.services.port import Happening, ServiceEvent, ServiceManager
@@ -24,7 +21,7 @@ log = logging.getLogger(__name__)
 
 
 class ServiceEventHandler:
-    """Hears of each death, start and stop from the service's manager, at once and not at the next look."""
+    """Handles each death, start and stop from the service's manager, before a check sees it."""
 
     def __init__(
         self,
@@ -51,7 +48,7 @@ class ServiceEventHandler:
         self._busy = busy
         self._clock = clock
         self._early: list[ServiceEvent] | None = []
-        """What the managers told before `open`: a service that died while opsbot was away, for one."""
+        """What the managers said before `open`: a service that died while opsbot was away, for one."""
         for manager in set(managers):
             manager.listen(self._heard)
 
@@ -75,7 +72,7 @@ class ServiceEventHandler:
     async def _happened(self, event: ServiceEvent) -> None:
         name, watched = event.service, self._watched[event.service]
         self._feed.publish("service")
-        if event.asked or not watched.meant_to_run or self._busy(name):
+        if event.asked or not watched.has_release or self._busy(name):
             return
         match event.what:
             case Happening.DIED:
@@ -91,10 +88,9 @@ class ServiceEventHandler:
                     await self._incident_manager.trouble(name, cause, event.at, event.state)
                 await self._recovery_runner.act(name)
             case Happening.STOPPED:
-                _forget_run(watched, event.part)
-                if not troubled(watched, event.state):
-                    watched.pending = watched.under = None
-                    await self._incident_manager.end(name, message(Resolution.STOPPED), surely=True)
+                watched.checks.forget_run(event.part)
+                if not watched.troubled_units(event.state):
+                    await self._incident_manager.stopped(name)
                 stopped = message(ServiceNotice.STOPPED, service=name, unit=event.part)
                 key = f"stopped:{name}:{event.at.timestamp()}"
                 await self._store.write(outbox.put_notice, key, name, stopped, event.at)
@@ -106,13 +102,13 @@ class ServiceEventHandler:
         # One that its manager did not start by itself was started by somebody, dead or not.
         crashed = incident.recovery.is_dead and event.state.of(event.part).restarts > 0
         kind = IncidentEventKind.STARTED_BY_MANAGER if crashed else IncidentEventKind.STARTED_OUTSIDE
-        await self._incident_manager.note(
+        await self._incident_manager.timeline.note(
             name,
             happened(kind, event.at, pid=event.state.pid),
             counted=AttemptBy.MANAGER if crashed else None,
-            quiet=watched.case.flaps.flapping,
+            quiet=watched.incidents.flapping.active,
         )
-        watched.hurry(self._clock())
+        watched.checks.hurry(self._clock())
         if crashed:
             await self._recovery_runner.started_again(name)
 
@@ -122,35 +118,20 @@ class ServiceEventHandler:
         if self._watched[name].incident is None:
             await self._incident_manager.trouble(name, cause, event.at, event.state)
         else:
-            await self._incident_manager.note(
+            await self._incident_manager.timeline.note(
                 name, happened(IncidentEventKind.GAVE_UP, event.at, exit=end), cause=cause
             )
 
     async def _died(self, event: ServiceEvent) -> None:
         name, watched = event.service, self._watched[event.service]
-        _forget_run(watched, event.part)
+        watched.checks.forget_run(event.part)
         end = event.state.exit
         cause = message(IncidentCause.PROCESS_DIED, exit=end, unit=event.part)
         again = happened(IncidentEventKind.DIED, event.at, exit=end, unit=event.part)
         if watched.incident is None:
             await self._incident_manager.trouble(name, cause, event.at, event.state)
-        elif watched.case.flaps.flapping:
-            await self._incident_manager.note(name, again, quiet=True)
+        elif watched.incidents.flapping.active:
+            await self._incident_manager.timeline.note(name, again, quiet=True)
             await self._incident_manager.trouble(name, cause, event.at, event.state)
         else:
-            await self._incident_manager.died(name, again, cause, event.state)
-
-
-def _forget_run(watched: MonitoredService, unit: str) -> None:
-    """Judge each check again: what was seen of a process that ended says nothing of the next one. unit: "" for all."""
-    for check in watched.service.checks:
-        if check.unit in {"", unit} or not unit:
-            known = watched.checks[check.name]
-            watched.checks[check.name] = replace(
-                known,
-                verdict=Verdict.UNKNOWN if known.verdict is Verdict.DOWN else known.verdict,
-                streak=0,
-                streak_since=None,
-                recent=NONE_SEEN,
-                failing_since=None,
-            )
+            await self._incident_manager.timeline.died(name, again, cause, event.state)

@@ -22,7 +22,6 @@ from opsbot.services.run_as import Errands
 
 log = logging.getLogger(__name__)
 
-Look = tuple[Service, Check, ServiceState]
 Seen = tuple[bool, Message]
 Presence = Callable[[int], tuple[bool | None, Message]]
 """Whether the bot with this user id is online, None where that is unknown; and what was seen."""
@@ -47,7 +46,7 @@ class Prober:
         errands: Errands | None = None,
         presence: Presence | None = None,
     ) -> None:
-        """errands: runs the commands of services that run as another user. presence: tells a bot's presence."""
+        """errands: runs the commands of services that run as another user. presence: a bot's presence."""
         self._errands = errands
         self._clock = clock
         self._presence = presence
@@ -55,14 +54,6 @@ class Prober:
         self._ports: PortTable | None = None
         self._ports_refused = False
         self._targets: dict[tuple[str, str], tuple[Check, http.Target]] = {}
-
-    async def tick(self, looks: Sequence[Look]) -> list[ProbeResult]:
-        """Run these probes concurrently; return the results in the same order."""
-        results = [self.quick(*look) for look in looks]
-        slow = [at for at, result in enumerate(results) if result is None]
-        for at, result in zip(slow, await asyncio.gather(*(self.patient(*looks[at]) for at in slow)), strict=True):
-            results[at] = result
-        return [result for result in results if result is not None]
 
     async def probe(self, service: Service, check: Check, state: ServiceState) -> ProbeResult:
         """Run one probe. It raises nothing but its own cancellation."""
@@ -138,7 +129,7 @@ class Prober:
             ok = listening[0]
             # With several units it is unknown which one has the port.
             pid = None if state.parts else state.pid
-            if ok and pid and self._vitals.look(f"{service.name}/{check.unit}", state.run, pid).frozen:
+            if ok and pid and self._vitals.read(f"{service.name}/{check.unit}", state.run, pid).frozen:
                 # The kernel accepts connections for a process that does not run.
                 return False, message(ProbeCode.PORT_FROZEN, port=check.port, pid=pid)
             return listening
@@ -147,7 +138,7 @@ class Prober:
     def _process(self, service: Service, unit: str, state: ServiceState) -> Seen:
         if state.pid is None:
             return False, _of_unit(unit, _activity(state))
-        vital = self._vitals.look(f"{service.name}/{unit}", state.run, state.pid)
+        vital = self._vitals.read(f"{service.name}/{unit}", state.run, state.pid)
         return vital.ok, _of_unit(unit, vital.seen)
 
     def _listening(self, addresses: Sequence[bytes], port: int) -> Seen | None:
@@ -209,7 +200,7 @@ class Prober:
 
 
 def _each(state: ServiceState, unit: str) -> Sequence[tuple[str, ServiceState]]:
-    """The units that a check is about, by name; "" for a service without units of its own.
+    """The units that a check is about, by name; "" for a service without units.
 
     A unit that a person stopped is left out while others should run: the service runs without it.
     """

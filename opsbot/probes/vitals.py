@@ -1,4 +1,4 @@
-"""Tells whether the main process of a service is alive.
+"""Whether the main process of a service is alive.
 
 /proc/PID/stat is kept open: the file stays bound to that process even if its pid is reused, and reading it again takes
 a few microseconds.
@@ -32,17 +32,17 @@ class Vitals:
         self.shared: dict[tuple[str, str | None, int], Vital] | None = None
         """States already read for checks that run together; None where each reads its own."""
 
-    def look(self, service: str, run: str | None, pid: int) -> Vital:
+    def read(self, service: str, run: str | None, pid: int) -> Vital:
         """The state of the process `pid` of this run."""
         if self.shared is None:
-            return self._look(service, run, pid)
+            return self._read(service, run, pid)
         key = service, run, pid
         found = self.shared.get(key)
         if found is None:
-            found = self.shared[key] = self._look(service, run, pid)
+            found = self.shared[key] = self._read(service, run, pid)
         return found
 
-    def _look(self, service: str, run: str | None, pid: int) -> Vital:
+    def _read(self, service: str, run: str | None, pid: int) -> Vital:
         try:
             known = self._known(service, run, pid)
             stat = os.pread(known[2], 512, 0)

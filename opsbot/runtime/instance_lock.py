@@ -18,19 +18,19 @@ from opsbot.formatting import discord_time
 
 log = logging.getLogger(__name__)
 
-PATIENCE_SECONDS = 1.5
+WAIT_SECONDS = 1.5
 """A killed process releases its locks at once; a child that was just being forked may hold them a moment longer."""
 
 
 def lock_file(path: Path) -> int:
-    """Open and lock a file, waiting up to `PATIENCE_SECONDS`. Blocks.
+    """Open and lock a file, waiting up to `WAIT_SECONDS`. Blocks.
 
     Raises:
         BlockingIOError: another process holds the lock.
         OSError: the file cannot be opened or created.
     """
     file = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o640)
-    end = time.monotonic() + PATIENCE_SECONDS
+    end = time.monotonic() + WAIT_SECONDS
     while True:
         try:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)

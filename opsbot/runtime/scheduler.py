@@ -119,14 +119,14 @@ class Scheduler:
             log.exception("periodic job %s failed; it will run again", name)
         finally:
             health.ended = self._clock()
-            health.due = self._steady() + _patience(health)
+            health.due = self._steady() + _allowed_seconds(health)
 
     def _skip_idle(self, health: JobHealth, idle: Callable[[], bool]) -> bool:
         """Whether to skip a run; a skipped run counts as finished."""
         if not idle():
             return False
         health.begun = health.ended = self._clock()
-        health.due = self._steady() + _patience(health)
+        health.due = self._steady() + _allowed_seconds(health)
         return True
 
     def late(self) -> dict[str, float]:
@@ -143,7 +143,7 @@ class Scheduler:
     def open(self) -> None:
         now = self._steady()
         for name, health in self.job_health.items():
-            health.due = now + self._furthest[name].total_seconds() + _patience(health)
+            health.due = now + self._furthest[name].total_seconds() + _allowed_seconds(health)
         self._scheduler.start()
         self._check_plans()
         for ticker in self._tickers:
@@ -202,6 +202,6 @@ class _Ticker:
             self._timer = None
 
 
-def _patience(health: JobHealth) -> float:
+def _allowed_seconds(health: JobHealth) -> float:
     """Return the longest allowed time in seconds between two ends of runs."""
     return (health.every * 2 + health.limit).total_seconds()

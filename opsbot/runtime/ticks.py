@@ -11,6 +11,11 @@ _LATE = 0.05
 """Tolerance in seconds: timers never fire early, and a slightly late one must not skip a tick."""
 
 
+def loop_time() -> float:
+    """Return monotonic seconds on the clock of the loop's timers, so that waits and what they wait for agree."""
+    return asyncio.get_running_loop().time()
+
+
 def until_tick(seconds: float) -> float:
     """Seconds to the first tick after `seconds`; less than a second is unchanged."""
     if seconds < 1.0:

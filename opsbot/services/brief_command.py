@@ -11,7 +11,7 @@ OUTPUT_MOST = 4 * 1024 * 1024
 
 
 class CommandError(Exception):
-    """The command could not be started, or did not end in time."""
+    """The command could not be started, did not end in time, or failed."""
 
 
 @dataclass(frozen=True, slots=True)

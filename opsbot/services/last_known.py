@@ -5,10 +5,11 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from opsbot.config import Config, ManagerKind, Service
+from opsbot.core.exits import ExitCode
+from opsbot.core.message import message
 from opsbot.services import run_record
 from opsbot.services.log_reader import read
 from opsbot.services.port import Activity, LogLine, LogQuery, ManagerError, ServiceState
-from opsbot.services.systemd import systemctl
 
 if TYPE_CHECKING:
     from opsbot.services.journal import Journal
@@ -16,10 +17,12 @@ if TYPE_CHECKING:
 
 def last_state(config: Config, service: Service) -> ServiceState:
     if service.manager is ManagerKind.SYSTEMD:
+        from opsbot.services.systemd.offline import query_state  # noqa: PLC0415 - not every host has D-Bus
+
         try:
-            return systemctl.query_state(service, config.systemd.scope, config.state.directory / "units.json")
+            return query_state(service, config.systemd.scope, config.state.directory / "units.json")
         except ManagerError as error:
-            return systemctl.unknown(error)
+            return ServiceState(Activity.STOPPED, exit=message(ExitCode.STATE_UNAVAILABLE, error=error.message))
     record = run_record.load(config.state.services / service.name)
     if record is None:
         return ServiceState(Activity.STOPPED)

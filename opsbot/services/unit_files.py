@@ -31,10 +31,6 @@ _OTHERWISE_INSIDE = (*HOMES, "/tmp", "/var/tmp", "/dev", "/proc")  # noqa: S108 
 """Paths that look different from inside a hardened unit, such as opsbot's own."""
 
 
-class UnitsError(Exception):
-    """systemd did not answer."""
-
-
 @dataclass(frozen=True, slots=True)
 class LoadedUnit:
     """One unit. The properties are those of systemctl(1), "show", as text."""
@@ -63,18 +59,15 @@ async def loaded(units: Sequence[str], scope: Scope) -> dict[str, LoadedUnit]:
     """The units by the requested names; LoadState may be `not-found`.
 
     Raises:
-        UnitsError: systemd does not answer.
+        CommandError: systemd does not answer.
     """
     if not units:
         return {}
-    try:
-        answer = await ask(systemctl(scope, "show", f"--property={_PROPERTIES}", "--", *units), SECONDS)
-    except CommandError as error:
-        raise UnitsError(str(error)) from error
+    answer = await ask(systemctl(scope, "show", f"--property={_PROPERTIES}", "--", *units), SECONDS)
     blocks = [block for block in answer.out.split("\n\n") if block.strip()]
     if answer.status != 0 or len(blocks) != len(units):
         said = answer.err.strip().splitlines()
-        raise UnitsError(said[0][:300] if said else f"systemctl ended with status {answer.status}")
+        raise CommandError(said[0][:300] if said else f"systemctl ended with status {answer.status}")
     return {
         unit: LoadedUnit(unit, dict(line.partition("=")[::2] for line in block.strip().split("\n")))
         for unit, block in zip(units, blocks, strict=True)

@@ -1,1 +1,1 @@
-"""A service's repository: what its branch points to, what a commit holds, and the poll."""
+"""A service's repository: what its branch points to and a commit contains."""

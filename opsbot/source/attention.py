@@ -1,4 +1,4 @@
-"""What a commit changes that needs approval: the files of `ask_when_changed`, and native modules in them."""
+"""What a commit changes that needs approval: listed files, native modules."""
 
 import asyncio
 from collections.abc import Sequence

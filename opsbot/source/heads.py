@@ -1,4 +1,4 @@
-"""What a remote's branch points to, found out as cheaply as each kind of remote allows.
+"""What a remote's branch points to, as cheaply as each kind of remote allows.
 
 - http(s): git's protocol v2 command `ls-refs`, in process over a connection that is kept
   (gitprotocol-v2(5), gitprotocol-http(5)): a fraction of the CPU of starting git.
@@ -22,7 +22,7 @@ import aiohttp
 from opsbot.config import SecretMissingError, Source
 from opsbot.core.deploy_codes import SourceCode
 from opsbot.core.message import message
-from opsbot.source.remote import RemoteError, Trouble, basic, explain, git_environment, run_git
+from opsbot.source.remote import Failure, RemoteError, basic, explain, git_environment, run_git
 
 log = logging.getLogger(__name__)
 
@@ -78,7 +78,7 @@ def advertised_format(data: bytes) -> str:
 
 
 def ls_refs(branch: str, object_format: str) -> bytes:
-    """The request for one branch (and what else begins with its name: the protocol knows prefixes only)."""
+    """The request for a branch, and others with its prefix: the protocol has no more."""
     head = pkt(b"command=ls-refs\n") + pkt(b"agent=opsbot\n") + pkt(b"object-format=" + object_format.encode() + b"\n")
     return head + DELIMITER + pkt(f"ref-prefix refs/heads/{branch}\n".encode()) + FLUSH
 
@@ -99,7 +99,7 @@ def listed_head(data: bytes, branch: str) -> str | None:
 
 
 def local_folder(repository: str) -> Path | None:
-    """The folder a repository's address names on this host; None for every other address."""
+    """The folder that a repository's address names on this host, if it does."""
     if repository.startswith("/"):
         return Path(repository)
     url = urlsplit(repository)
@@ -109,7 +109,7 @@ def local_folder(repository: str) -> Path | None:
 
 
 def read_ref(folder: Path, branch: str) -> str | None:
-    """A branch's commit from the repository's files; None where git itself must be asked.
+    """A branch's commit from the repository's files; None if git must be asked.
 
     That is: another user's repository (git would refuse to fetch from it), a linked work tree, a symbolic ref, a
     reftable, or simply no such branch.
@@ -134,7 +134,7 @@ def _packed(path: Path, name: str) -> str:
 
 
 class Heads:
-    """Asks remotes. Keeps their connections, and what it learned of how each wants to be asked."""
+    """Asks remotes; keeps their connections, and how each wants to be asked."""
 
     def __init__(self) -> None:
         self._session: aiohttp.ClientSession | None = None
@@ -168,9 +168,9 @@ class Heads:
                 found = await self._ask_http(source)
         except TimeoutError:
             reason = message(SourceCode.HOST_TIMEOUT, host=url.hostname, limit=source.timeout)
-            return RemoteError(Trouble.TIMEOUT, reason)
+            return RemoteError(Failure.TIMEOUT, reason)
         except SecretMissingError as error:
-            return RemoteError(Trouble.CREDENTIALS, message(SourceCode.TOKEN, error=str(error)))
+            return RemoteError(Failure.CREDENTIALS, message(SourceCode.TOKEN, error=str(error)))
         except (aiohttp.ClientError, OddAnswerError, OSError) as error:
             log.debug("asking %s with git instead: %s", url.hostname, error)
             self._formats.pop(repository, None)
@@ -237,4 +237,4 @@ class Heads:
 
 
 def _no_branch(source: Source) -> RemoteError:
-    return RemoteError(Trouble.NO_BRANCH, message(SourceCode.NO_BRANCH, branch=source.branch))
+    return RemoteError(Failure.NO_BRANCH, message(SourceCode.NO_BRANCH, branch=source.branch))

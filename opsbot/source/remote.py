@@ -1,4 +1,4 @@
-"""git that talks to a remote: how it is run so that it never prompts, never hangs and never reveals a secret.
+"""Runs git with a remote so that it never prompts, hangs or reveals a secret.
 
 `git_environment` gives the environment, `run_git` runs one command in it, `explain` finds out what went wrong. A cheap
 way to find out what a branch points to is `opsbot.source.heads`.
@@ -43,7 +43,7 @@ TERM_SECONDS = 2.0
 DRAIN_SECONDS = 1.0
 
 
-class Trouble(StrEnum):
+class Failure(StrEnum):
     """What is wrong with a remote."""
 
     NETWORK = "network"
@@ -59,17 +59,17 @@ class Trouble(StrEnum):
     OTHER = "other"
 
 
-TRANSIENT = frozenset({Trouble.NETWORK, Trouble.TIMEOUT, Trouble.DISK, Trouble.OTHER})
+TRANSIENT = frozenset({Failure.NETWORK, Failure.TIMEOUT, Failure.DISK, Failure.OTHER})
 """Problems that may pass without a change here; the others wait for a person."""
 
 
 class RemoteError(MessageError):
-    """git could not do it. `reason` holds no secret; `message` is the reason with advice on how to fix it.
+    """git failed. `reason` has no secret; `message` adds advice on how to fix it.
 
     `retry`: trying again later, with nothing changed here, may work.
     """
 
-    def __init__(self, kind: Trouble, reason: Message, *, retry: bool | None = None) -> None:
+    def __init__(self, kind: Failure, reason: Message, *, retry: bool | None = None) -> None:
         """Keep the kind and the reason; `retry` follows from the kind if it is not given."""
         super().__init__(message(SourceCode.PROBLEM, reason=reason, advice=advice(kind)))
         self.kind = kind
@@ -87,7 +87,7 @@ class GitResult:
 
 
 def git_environment(source: Source, *directories: Path) -> dict[str, str]:
-    """The whole environment for every git command about this source (nothing else of opsbot's is handed on).
+    """The whole environment of git for this source: nothing else is passed on.
 
     directories: repositories that belong to another user and are worked in all the same (`safe.directory`).
     Reads the token's file, so not for the event loop.
@@ -127,7 +127,7 @@ def git_environment(source: Source, *directories: Path) -> dict[str, str]:
         try:
             token = source.token.read()
         except SecretMissingError as error:
-            raise RemoteError(Trouble.CREDENTIALS, message(SourceCode.TOKEN, error=str(error))) from error
+            raise RemoteError(Failure.CREDENTIALS, message(SourceCode.TOKEN, error=str(error))) from error
         environment[TOKEN_VARIABLE] = token
         settings += _authorization(source, token)
     environment["GIT_CONFIG_COUNT"] = str(len(settings))
@@ -172,7 +172,7 @@ def scrub(text: str, secrets: Sequence[str] = ()) -> str:
 
 
 def secrets_in(env: Mapping[str, str]) -> list[str]:
-    """What of this environment must never be shown: the token, and the header made of it."""
+    """What must never be shown: the token, and the header made of it."""
     token = env.get(TOKEN_VARIABLE, "")
     headers = [
         value.rpartition(" ")[2]
@@ -191,7 +191,7 @@ async def run_git(
     most: int = OUTPUT_MOST,
     umask: int = -1,
 ) -> GitResult:
-    """Run `git ARGS` in a separate session; killed with all its children at the time limit (seconds) or on cancel.
+    """Run `git ARGS` in a session, killed at the time limit (seconds) or on cancel.
 
     most: bytes of output kept at most. umask: for what it writes; -1 leaves opsbot's own.
 
@@ -203,7 +203,7 @@ async def run_git(
         process = await _begin(args, cwd, env, umask)
     except OSError as error:
         reason = message(SourceCode.GIT_NOT_STARTED, error=error.strerror)
-        raise RemoteError(Trouble.OTHER, reason, retry=False) from error
+        raise RemoteError(Failure.OTHER, reason, retry=False) from error
     try:
         async with asyncio.timeout(timeout):
             out, err = await asyncio.gather(_first(process, most), _last(process, ERROR_MOST))
@@ -211,12 +211,12 @@ async def run_git(
             status = await process.wait() if out is not None else -signal.SIGKILL
     except TimeoutError as error:
         reason = message(SourceCode.GIT_TIMEOUT, verb=_verb(args), limit=timedelta(seconds=timeout))
-        raise RemoteError(Trouble.TIMEOUT, reason) from error
+        raise RemoteError(Failure.TIMEOUT, reason) from error
     finally:
         await asyncio.shield(_end(process))
     if out is None:
         reason = message(SourceCode.GIT_OUTPUT, verb=_verb(args), most=most)
-        raise RemoteError(Trouble.OTHER, reason, retry=False)
+        raise RemoteError(Failure.OTHER, reason, retry=False)
     printed, said = out.decode(errors="replace"), err.decode(errors="replace")
     return GitResult(status, scrub(printed, secrets), scrub(said, secrets))
 
@@ -251,10 +251,8 @@ def _verb(args: Sequence[str]) -> str:
 
 async def _first(process: asyncio.subprocess.Process, most: int) -> bytes | None:
     """The output; None, and git is killed, where it is more than `most`."""
-    if process.stdout is None:
-        return b""
     kept = bytearray()
-    while chunk := await process.stdout.read(65536):
+    while process.stdout is not None and (chunk := await process.stdout.read(65536)):
         kept += chunk
         if len(kept) > most:
             _signal(process, signal.SIGKILL)
@@ -263,10 +261,8 @@ async def _first(process: asyncio.subprocess.Process, most: int) -> bytes | None
 
 
 async def _last(process: asyncio.subprocess.Process, most: int) -> bytes:
-    if process.stderr is None:
-        return b""
     kept = bytearray()
-    while chunk := await process.stderr.read(65536):
+    while process.stderr is not None and (chunk := await process.stderr.read(65536)):
         kept += chunk
         del kept[:-most]
     return bytes(kept)
@@ -287,7 +283,7 @@ async def _end(process: asyncio.subprocess.Process) -> None:
 
 
 async def _drained(process: asyncio.subprocess.Process, most: float) -> None:
-    """Wait for its end, and throw away what is still in its pipes, or they are never closed.
+    """Wait for its end and drain its pipes, or they are never closed.
 
     Limited, as asyncio's `wait` waits for the pipes too, and who left the session may hold them open, or fill them.
     """
@@ -302,12 +298,12 @@ async def _discard(stream: asyncio.StreamReader | None) -> None:
         pass
 
 
-_SIGNS: Mapping[Trouble, tuple[str, ...]] = {
-    Trouble.DISK: ("no space left on device", "disk quota exceeded"),
-    Trouble.HOST_KEY: ("host key verification failed", "remote host identification has changed", "host key is known"),
-    Trouble.OWNERSHIP: ("dubious ownership",),
-    Trouble.NO_BRANCH: ("couldn't find remote ref", "remote branch .* not found"),
-    Trouble.CREDENTIALS: (
+_SIGNS: Mapping[Failure, tuple[str, ...]] = {
+    Failure.DISK: ("no space left on device", "disk quota exceeded"),
+    Failure.HOST_KEY: ("host key verification failed", "remote host identification has changed", "host key is known"),
+    Failure.OWNERSHIP: ("dubious ownership",),
+    Failure.NO_BRANCH: ("couldn't find remote ref", "remote branch .* not found"),
+    Failure.CREDENTIALS: (
         *("could not read username", "could not read password", "authentication failed", "terminal prompts disabled"),
         *(
             "returned error: 40[13]",
@@ -317,13 +313,13 @@ _SIGNS: Mapping[Trouble, tuple[str, ...]] = {
             "access denied",
         ),
     ),
-    Trouble.TLS: ("certificate", "gnutls_handshake", "ssl routines", "ssl_connect"),
-    Trouble.MOVED: (r"returned error: 30\d", "unable to update url base from redirection"),
-    Trouble.NO_REPOSITORY: (
+    Failure.TLS: ("certificate", "gnutls_handshake", "ssl routines", "ssl_connect"),
+    Failure.MOVED: (r"returned error: 30\d", "unable to update url base from redirection"),
+    Failure.NO_REPOSITORY: (
         *("repository .*not found", "does not appear to be a git repository", "returned error: 404", "does not exist"),
         *("project you were looking for", "not a git repository", "no such file or directory"),
     ),
-    Trouble.NETWORK: (
+    Failure.NETWORK: (
         *("resolve host", "couldn't connect", "could not connect", "failed to connect", "temporary failure"),
         *("connection (refused|reset|timed out|closed)", "network is unreachable", "no route to host", "timed out"),
         *("operation too slow", "early eof", "rpc failed", "hung up", "empty reply", r"returned error: (429|5\d\d)"),
@@ -332,21 +328,21 @@ _SIGNS: Mapping[Trouble, tuple[str, ...]] = {
 }
 """What git, curl and ssh print (LC_ALL=C); the first kind with a sign in the text is it."""
 
-_ADVICE: Mapping[Trouble, SourceCode] = {
-    Trouble.NETWORK: SourceCode.ADVICE_RETRY,
-    Trouble.TIMEOUT: SourceCode.ADVICE_RETRY,
-    Trouble.TLS: SourceCode.ADVICE_TLS,
-    Trouble.CREDENTIALS: SourceCode.ADVICE_CREDENTIALS,
-    Trouble.HOST_KEY: SourceCode.ADVICE_HOST_KEY,
-    Trouble.NO_REPOSITORY: SourceCode.ADVICE_NO_REPOSITORY,
-    Trouble.NO_BRANCH: SourceCode.ADVICE_NO_BRANCH,
-    Trouble.MOVED: SourceCode.ADVICE_MOVED,
-    Trouble.OWNERSHIP: SourceCode.ADVICE_OWNERSHIP,
-    Trouble.DISK: SourceCode.ADVICE_DISK,
+_ADVICE: Mapping[Failure, SourceCode] = {
+    Failure.NETWORK: SourceCode.ADVICE_RETRY,
+    Failure.TIMEOUT: SourceCode.ADVICE_RETRY,
+    Failure.TLS: SourceCode.ADVICE_TLS,
+    Failure.CREDENTIALS: SourceCode.ADVICE_CREDENTIALS,
+    Failure.HOST_KEY: SourceCode.ADVICE_HOST_KEY,
+    Failure.NO_REPOSITORY: SourceCode.ADVICE_NO_REPOSITORY,
+    Failure.NO_BRANCH: SourceCode.ADVICE_NO_BRANCH,
+    Failure.MOVED: SourceCode.ADVICE_MOVED,
+    Failure.OWNERSHIP: SourceCode.ADVICE_OWNERSHIP,
+    Failure.DISK: SourceCode.ADVICE_DISK,
 }
 
 
-def advice(kind: Trouble) -> Message | None:
+def advice(kind: Failure) -> Message | None:
     """What a person can do about it; None where nothing is known."""
     return message(_ADVICE[kind]) if kind in _ADVICE else None
 
@@ -357,7 +353,7 @@ def explain(result: GitResult) -> RemoteError:
     found = (kind for kind, signs in _SIGNS.items() if any(re.search(sign, said, re.IGNORECASE) for sign in signs))
     words = _said(said)
     reason = message(SourceCode.GIT, said=words) if words else message(SourceCode.STATUS, status=result.status)
-    return RemoteError(next(found, Trouble.OTHER), reason)
+    return RemoteError(next(found, Failure.OTHER), reason)
 
 
 def _said(err: str) -> str:

@@ -25,7 +25,7 @@ from opsbot.core.deployment import Commit
 from opsbot.core.message import Message, MessageError, message
 from opsbot.filesystem.disk import exhausted, file_system
 from opsbot.filesystem.processes_in_folder import MARK, processes_in
-from opsbot.source.remote import GitResult, RemoteError, Trouble, explain, git_environment, run_git
+from opsbot.source.remote import Failure, GitResult, RemoteError, explain, git_environment, run_git
 
 if TYPE_CHECKING:
     import git
@@ -70,7 +70,7 @@ def is_full_id(ref: str) -> bool:
 
 
 def ref_problem(ref: str) -> Message | None:
-    """Why this text cannot name a branch, tag or commit (git-check-ref-format(1)); None where it can."""
+    """Why a text cannot name a ref or commit (git-check-ref-format(1)), or None."""
     if not ref or len(ref) > 250:  # noqa: PLR2004 - a file name's length
         return message(SourceCode.REF_LENGTH)
     if ref.startswith("-"):
@@ -118,7 +118,7 @@ class Repository:
         await self.bring()
 
     async def bring(self, ref: str | None = None) -> str:
-        """The commit a branch, tag or commit is at the remote now (None: the tracked branch), fetched.
+        """Fetch a branch (None: the tracked one), tag or commit; return the commit.
 
         A full commit id that the mirror has is not asked for.
 
@@ -139,7 +139,7 @@ class Repository:
             try:
                 return await self._bring(ref, environment, fresh=True)
             except DamagedError as error:
-                raise RemoteError(Trouble.OTHER, error.message) from error
+                raise RemoteError(Failure.OTHER, error.message) from error
 
     async def discard(self) -> None:
         """Delete the mirror; the next fetch creates it again."""
@@ -173,14 +173,14 @@ class Repository:
         )
 
     def _unlock(self) -> None:
-        """Remove lock files and half packs that a killed git left; one at work is let alone (it is in the folder)."""
+        """Remove locks and partial packs of a killed git, unless one is at work."""
         left = ("*.lock", "objects/info/**/*.lock", "refs/**/*.lock", "objects/pack/tmp_*", "objects/tmp_*")
         locks = [path for pattern in left for path in self.mirror.glob(pattern)]
         if not locks:
             return
         if busy := processes_in([self.mirror])[self.mirror]:
             reason = message(SourceCode.MIRROR_BUSY, directory=str(self.mirror), pid=min(busy))
-            raise RemoteError(Trouble.OTHER, reason)
+            raise RemoteError(Failure.OTHER, reason)
         for lock in locks:
             with suppress(IsADirectoryError):
                 lock.unlink(missing_ok=True)
@@ -204,14 +204,14 @@ class Repository:
         try:
             await self._fetch([f"+refs/heads/{self.source.branch}:{TRACKED}"], environment, fresh=fresh)
         except RemoteError as error:
-            if error.kind is not Trouble.NO_BRANCH:
+            if error.kind is not Failure.NO_BRANCH:
                 raise
         if await self.resolve(commit):
             return commit
         try:
             await self._fetch([f"+{commit}:{WANTED}"], environment, fresh=fresh)
         except RemoteError as error:
-            if error.kind not in {Trouble.OTHER, Trouble.NO_BRANCH}:
+            if error.kind not in {Failure.OTHER, Failure.NO_BRANCH}:
                 raise
             # A server that gives no commit by its id has it under a branch or a tag, or not at all.
             await self._fetch_all(environment, fresh=fresh)
@@ -243,11 +243,11 @@ class Repository:
             return
         if await asyncio.to_thread(exhausted, self.mirror.parent):
             where = await asyncio.to_thread(file_system, self.mirror.parent)
-            raise RemoteError(Trouble.DISK, message(SourceCode.NO_SPACE, where=where))
-        trouble = explain(result)
-        if trouble.kind in {Trouble.OTHER, Trouble.NO_REPOSITORY} and _DAMAGE.search(result.err):
+            raise RemoteError(Failure.DISK, message(SourceCode.NO_SPACE, where=where))
+        failure = explain(result)
+        if failure.kind in {Failure.OTHER, Failure.NO_REPOSITORY} and _DAMAGE.search(result.err):
             raise DamagedError(message(SourceCode.DAMAGED, said=result.err.strip()[:500]))
-        raise trouble
+        raise failure
 
     async def _git(
         self,
@@ -286,7 +286,7 @@ class Repository:
         return await asyncio.to_thread(ask)
 
     async def resolve(self, name: str) -> str | None:
-        """The commit a full ref name, or a commit id of 7 digits and more, resolves to in the mirror."""
+        """The commit of a full ref name, or of a commit id of at least 7 digits."""
 
         def ask(repo: "git.Repo") -> str | None:
             found = str(repo.git.rev_parse("--verify", "--quiet", f"{name}^{{commit}}", kill_after_timeout=60))
@@ -295,7 +295,7 @@ class Repository:
         return await self._read(ask)
 
     async def commits_between(self, old: str | None, new: str) -> tuple[tuple[Commit, ...], int]:
-        """What `new` brings over `old`: the newest commits, newest first, and how many there are in all."""
+        """What `new` adds to `old`: the newest commits, and how many there are."""
         span = new if old is None else f"{old}..{new}"
 
         def ask(repo: "git.Repo") -> tuple[tuple[Commit, ...], int]:
@@ -310,11 +310,11 @@ class Repository:
         return await self._read(lambda repo: _commit(repo.commit(name)))
 
     async def is_ancestor(self, old: str, new: str) -> bool:
-        """Whether `old` is `new` or one of its ancestors; False where the mirror does not know one of them."""
+        """Whether `old` is `new` or an ancestor; False if the mirror lacks one."""
         return bool(await self._read(lambda repo: repo.is_ancestor(repo.commit(old), repo.commit(new))))
 
     async def changed_paths(self, old: str, new: str) -> tuple[str, ...]:
-        """The paths that differ between two commits; none where the mirror does not know one of them."""
+        """The paths that differ between two commits; () if the mirror lacks one."""
 
         def ask(repo: "git.Repo") -> tuple[str, ...]:
             out = repo.git.diff("--name-only", "--no-renames", "-z", old, new, "--", kill_after_timeout=60)
@@ -323,7 +323,7 @@ class Repository:
         return await self._read(ask) or ()
 
     async def content(self, commit: str, path: str, most: int) -> str | None:
-        """A file of a commit as text, "" where there is none; None where it is larger than `most` bytes, or no file."""
+        """A file as text, "" if missing; None if larger than `most` bytes or no file."""
 
         def ask(repo: "git.Repo") -> str | None:
             try:
@@ -337,7 +337,7 @@ class Repository:
         return await self._read(ask)
 
     async def tree(self, commit: str) -> Mapping[str, str] | None:
-        """Each file of a commit and the id of its content; None where the mirror does not know it."""
+        """Each file of a commit and the id of its content; None if unknown."""
 
         def ask(repo: "git.Repo") -> dict[str, str]:
             out = str(repo.git.ls_tree("-r", "-z", "--full-tree", commit, kill_after_timeout=60))
@@ -349,7 +349,7 @@ class Repository:
     # Making a release of it
 
     async def export(self, commit: str, folder: Path, index: Path, umask: int = -1) -> Exported:
-        """Write all files of a commit into an empty folder, and look whether all are there.
+        """Write all files of a commit into an empty folder, and check them.
 
         `index` is kept beside it: git's own record of what it wrote, by which `touched` knows later. umask: of the
         files; -1 is opsbot's own.
@@ -378,7 +378,7 @@ class Repository:
         return Exported(len(entries), bool(lfs.out))
 
     async def touched(self, folder: Path, index: Path) -> tuple[frozenset[str], frozenset[str]] | None:
-        """The files of an exported folder that were changed or deleted since then, and the paths that were added.
+        """The files of an exported folder that were changed or deleted, and added paths.
 
         A folder of new files counts as one path with a slash at its end. None if that is unknown.
         """
@@ -397,7 +397,7 @@ class Repository:
         return _paths(changed.out), _paths(added.out)
 
     async def look_again(self, folder: Path, index: Path) -> None:
-        """Have git take note of files whose mode or owner was changed, so that they are not taken for changed ones."""
+        """Refresh git's index after modes or owners were changed."""
         place = {"GIT_DIR": str(self.mirror), "GIT_WORK_TREE": str(folder), "GIT_INDEX_FILE": str(index)}
         if await asyncio.to_thread(self._sound):
             await self._git(["update-index", "-q", "--refresh"], place, cwd=folder)

@@ -1,4 +1,4 @@
-"""What the poll reads and writes in one transaction: the state of a source, with the notice that follows from it."""
+"""What the poll reads and writes in one transaction."""
 
 import sqlite3
 from collections.abc import Mapping, Sequence
@@ -21,7 +21,7 @@ SHOWN = 20
 
 @dataclass(frozen=True, slots=True)
 class Known:
-    """What the store knows of one service's source and deployments. `live` is a commit."""
+    """What the store knows of a service's source and deployments; live: a commit."""
 
     state: SourceState
     live: str | None
@@ -57,7 +57,7 @@ def _said(code: UpdateCode, service: str, source: Source, **params: Param) -> Me
 def failed(
     db: sqlite3.Connection, state: SourceState, source: Source, problem: RemoteError, now: datetime
 ) -> SourceState:
-    """The source did not answer: remember since when, and report it once, if it is more than a blip."""
+    """The source did not answer: store since when; report it once if it lasts."""
     again = state.failing_since is not None
     since = state.failing_since or now
     grave = again or problem.kind not in TRANSIENT  # one poll may meet a blip; two in a row have met no blip
@@ -83,7 +83,7 @@ def answered(db: sqlite3.Connection, state: SourceState, source: Source, now: da
 
 
 def rewritten(db: sqlite3.Connection, state: SourceState, source: Source, old: str, now: datetime) -> bool:
-    """Report that the branch was set to a commit that does not follow from where it was."""
+    """Report that the branch was set to a commit that is no successor."""
     head = state.head or ""
     said = _said(UpdateCode.REWRITTEN, state.service, source, commit=head, before=old)
     key = f"source-rewritten:{state.service}:{old}:{head}"

@@ -14,15 +14,11 @@ class Changes:
         self._waiting: list[Callable[[], None]] = []
 
     def notify(self) -> None:
-        """Evaluate all conditions after a change."""
         for evaluate in tuple(self._waiting):
             evaluate()
 
     async def wait(self, find: Callable[[], T | None], timeout: float, what: str) -> T:
-        """Return the first result of `find` that is not None.
-
-        TimeoutError after `timeout` seconds, naming `what`.
-        """
+        """The first result of `find` that is not None; TimeoutError names `what`."""
         found = find()
         if found is not None:
             return found

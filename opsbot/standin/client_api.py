@@ -37,17 +37,13 @@ class PageSocket:
     frames: asyncio.Queue[str | None] = field(default_factory=lambda: asyncio.Queue(QUEUED_FRAMES))
 
     def send(self, frame: str) -> None:
-        """Queue a frame.
-
-        A page that does not read is disconnected and reconnects with a fresh snapshot.
-        """
+        """Queue a frame; a page that does not read is disconnected, and reconnects."""
         if self.frames.full():
             self.stop()
         else:
             self.frames.put_nowait(frame)
 
     def stop(self) -> None:
-        """Drop queued frames and end the socket."""
         while not self.frames.empty():
             self.frames.get_nowait()
         self.frames.put_nowait(None)
@@ -63,7 +59,6 @@ class ClientApi:
         standin.state.listeners.append(self._on_event)
 
     def add_routes(self, router: web.UrlDispatcher) -> None:
-        """Register the routes."""
         router.add_get("/client/ws", self.get_socket)
         for path, action, shape in (
             ("interactions", self._interact, "{member_id, channel_id, nonce, type, data}"),
@@ -109,7 +104,6 @@ class ClientApi:
         await ws.close()
 
     def snapshot(self, me: Member) -> Json:
-        """Return everything one member can see."""
         state = self._standin.state
         channels = [c for c in state.channels.values() if self._standin.state.may(me, c) and c.type != VOICE]
         written = [c.id for c in channels if c.type != CATEGORY]
@@ -189,25 +183,20 @@ class ClientApi:
                 socket.send(text)
 
     def send_to(self, member_id: int, name: str, data: Json) -> None:
-        """Send a frame to one member's pages."""
         for socket in tuple(self._sockets):
             if socket.member_id == member_id:
                 socket.send(frame(name, data))
 
     def send_connection(self) -> None:
-        """Send whether the bot is connected and whether Discord is away."""
         self.broadcast("CONNECTION", {"connected": self._standin.connected, "away": self._standin.faults.is_away})
 
     def send_panel(self) -> None:
-        """Send the current panel."""
         self.broadcast("PANEL", self._panel())
 
     def note(self, text: str, level: str) -> None:
-        """Show a line below the panel."""
         self.broadcast("PANEL_NOTE", {"text": text, "level": level, "at": iso(self._standin.state.clock())})
 
     def stop(self) -> None:
-        """End every socket."""
         for socket in tuple(self._sockets):
             socket.stop()
 
@@ -288,7 +277,6 @@ def _serve(action: Action, shape: str) -> Callable[[web.Request], Awaitable[web.
 
 
 def frame(name: str, data: object) -> str:
-    """One frame of the page's WebSocket."""
     return json.dumps({"t": name, "d": data})
 
 

@@ -16,10 +16,7 @@ class InputError(Exception):
 
 
 def find_command(state: StandinState, data: Json) -> Json:
-    """Return the registered command by id or name.
-
-    Guild commands take precedence over global ones.
-    """
+    """The command by id or name; those of the guild come first."""
     known = [*state.guild_commands.all(), *state.global_commands.all()]
     wanted_id, name = data.get("id"), data.get("name")
     for command in known:
@@ -29,10 +26,7 @@ def find_command(state: StandinState, data: Json) -> Json:
 
 
 def command_data(state: StandinState, data: Json, *, autocomplete: bool) -> Json:
-    """Check the options of a command.
-
-    While completing (`autocomplete`) they may be incomplete.
-    """
+    """Check the options of a command, incomplete while completing."""
     command = find_command(state, data)
     resolved: Json = {}
     sent: Json = {"id": command["id"], "name": command["name"], "type": command["type"]}
@@ -191,10 +185,7 @@ _SUBMITTED = ("type", "id", "custom_id", "components", "component")
 
 
 def modal_data(state: StandinState, modal: Json, given: object) -> Json:
-    """Check the fields of a modal.
-
-    Returns the data of its submission in the modal's own structure.
-    """
+    """Check the fields of a modal; return the data of its submission."""
     values = {str(c["custom_id"]): c for c in parts.walk(given) if c.get("custom_id") is not None}
     unknown = set(values) - {c.get("custom_id") for c in parts.walk(modal["components"])}
     if unknown:

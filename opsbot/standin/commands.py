@@ -29,7 +29,6 @@ class Commands:
     created: list[float] = field(default_factory=list)
 
     def all(self) -> list[Json]:
-        """Every command, in the order registered."""
         return list(self.stored.values())
 
     def get(self, command_id: int) -> Json:
@@ -40,10 +39,7 @@ class Commands:
         raise refuse("unknown_command")
 
     def overwrite(self, payloads: object, ids: Iterable[int], now: float) -> list[Json]:
-        """Replace all of them at once (the PUT of `tree.sync`).
-
-        A command of the same name keeps its id.
-        """
+        """Replace all at once (the PUT of `tree.sync`); known names keep their ids."""
         errors = FormErrors()
         items(_COMMAND, 130)(errors, [], payloads)
         entries = json_objects(payloads)
@@ -59,10 +55,7 @@ class Commands:
         return self.all()
 
     def upsert(self, payload: Json, ids: Iterable[int], now: float) -> tuple[Json, bool]:
-        """Create one, or replace the one of the same name.
-
-        Returns it and whether it is new.
-        """
+        """Create or replace the command of a name; return it and whether it is new."""
         validate(_COMMAND, payload)
         key = _key(payload)
         new = key not in self.stored
@@ -73,7 +66,6 @@ class Commands:
         return self.stored[key], new
 
     def edit(self, command_id: int, changes: Json) -> Json:
-        """Change some keys of one."""
         before = self.get(command_id)
         after = {**before, **changes}
         validate(_COMMAND, after)
@@ -85,7 +77,6 @@ class Commands:
         return after
 
     def delete(self, command_id: int) -> None:
-        """Remove one."""
         del self.stored[_key(self.get(command_id))]
 
     def _count_new(self, keys: list[tuple[int, str]], now: float) -> None:

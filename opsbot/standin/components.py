@@ -57,8 +57,6 @@ def number(components: list[Json]) -> list[Json]:
 
 
 def _one_of(*kinds: int) -> Schema:
-    """A component of one of these types."""
-
     def check(errors: FormErrors, path: Path, component: Any) -> None:
         if not isinstance(component, dict):
             errors.add(path, "MODEL_TYPE_CONVERT")

@@ -69,7 +69,6 @@ class Connection:
         self._frames.put_nowait(frame)
 
     def send_op(self, op: int, data: object) -> None:
-        """Queue a frame that is not an event."""
         self.send(json.dumps({"op": op, "d": data, "s": None, "t": None}))
 
     async def _write(self) -> None:
@@ -98,5 +97,4 @@ class Connection:
         reset(self.transport)
 
     def stop(self) -> None:
-        """End the writing task."""
         self._writer.cancel()

@@ -47,7 +47,6 @@ class Response:
 
     @property
     def deferred(self) -> bool:
-        """Whether the first answer was only a deferral."""
         return self.interaction.response_type in (DEFER, DEFER_UPDATE)
 
     @property
@@ -58,10 +57,7 @@ class Response:
 
     @property
     def message(self) -> Json | None:
-        """The current answer: the reply or the updated message.
-
-        None for a modal or if deleted.
-        """
+        """The current reply or updated message; None for a modal, or if deleted."""
         found = self.interaction.original_id
         if found is None and self.interaction.response_type is not None and self.interaction.message is not None:
             found = int(self.interaction.message["id"])
@@ -69,17 +65,14 @@ class Response:
 
     @property
     def content(self) -> str:
-        """The answer's text."""
         return str((self.message or {}).get("content") or "")
 
     @property
     def embeds(self) -> list[Json]:
-        """The answer's embeds."""
         return list((self.message or {}).get("embeds") or [])
 
     @property
     def components(self) -> list[Json]:
-        """The answer's components."""
         return list((self.message or {}).get("components") or [])
 
     @property
@@ -95,7 +88,6 @@ class Response:
 
     @property
     def first_response_seconds(self) -> float | None:
-        """Seconds from dispatch to the first response."""
         return self.interaction.first_response_seconds
 
     async def final(self, timeout: float = 10.0) -> Json:
@@ -113,20 +105,14 @@ class Response:
 
 
 class Person:
-    """One member using the client.
-
-    Raises InputError where the client forbids an action.
-    """
+    """A member using the client; InputError where the client forbids an action."""
 
     def __init__(self, standin: "Standin", member_id: int) -> None:
         self.standin = standin
         self.id = member_id
 
     async def run(self, command: str, /, *, channel_id: int | None = None, **options: object) -> Response:
-        """Run a slash command ("deploy", or "group sub").
-
-        Returns with the first response or the failure.
-        """
+        """Run a slash command ("deploy", "group sub") until its first response."""
         data = self._command(command, options)
         return await self._act(COMMAND, data, channel_id)
 
@@ -167,10 +153,7 @@ class Person:
     async def submit(
         self, modal: Json | None, values: Mapping[str, object], *, channel_id: int | None = None
     ) -> Response:
-        """Fill and send a form (`response.modal`).
-
-        A list is a select's values, anything else a field's value.
-        """
+        """Fill and send a form; a list is a select's values, else a field's value."""
         if modal is None:
             raise InputError("No form is open.")
         opened = self.standin.interactions.modals.get((self.id, str(modal["custom_id"])))
@@ -184,7 +167,6 @@ class Person:
         return await self._act(MODAL_SUBMIT, {"custom_id": modal["custom_id"], "components": filled}, where)
 
     async def say(self, text: str, *, channel_id: int | None = None) -> Json:
-        """Write a message."""
         state = self.standin.state
         channel = state.channel(channel_id or OPS_CHANNEL_ID)
         return self.standin.store.send(channel, state.member(self.id), {"content": text}, [])

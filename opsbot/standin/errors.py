@@ -7,10 +7,7 @@ Path = list[str | int]
 
 
 class ApiError(Exception):
-    """An error in Discord's wording.
-
-    `errors` is the tree of a 50035, `extra` more keys of the body.
-    """
+    """An error of Discord. errors: the tree of a 50035. extra: keys of the body."""
 
     def __init__(
         self, status: int, code: int, message: str, errors: Json | None = None, extra: Json | None = None
@@ -24,7 +21,6 @@ class ApiError(Exception):
         self.extra = extra or {}
 
     def body(self) -> Json:
-        """The JSON body Discord sends with it."""
         body: Json = {"message": self.message, "code": self.code, **self.extra}
         if self.errors is not None:
             body["errors"] = self.errors
@@ -66,7 +62,6 @@ _KNOWN = {
 
 
 def refuse(name: str) -> ApiError:
-    """Create the named error."""
     status, code, message = _KNOWN[name]
     return ApiError(status, code, message)
 
@@ -130,7 +125,6 @@ class FormErrors:
         node.setdefault("_errors", []).append({"code": code, "message": _PROBLEMS[code].format(**words)})
 
     def raise_if_any(self) -> None:
-        """Raise ApiError 400/50035 if there are errors."""
         if self._tree:
             raise ApiError(400, 50035, "Invalid Form Body", self._tree)
 

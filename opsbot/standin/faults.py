@@ -27,7 +27,6 @@ class Rule:
     delay: float | None = None
 
     def takes(self, method: str, path: str) -> bool:
-        """Whether this rule matches the request and is not used up."""
         return self.times > 0 and self.method in ("*", method.upper()) and self.path.search(path) is not None
 
 
@@ -74,11 +73,9 @@ class Faults:
         self._rules.append(Rule(method.upper(), re.compile(path_regex), times, 429, retry_after=retry_after))
 
     def delay(self, path_regex: str, seconds: float, times: int = 1, method: str = "*") -> None:
-        """Delay the next matching requests before they are processed."""
         self._rules.append(Rule(method.upper(), re.compile(path_regex), times, delay=seconds))
 
     def clear(self) -> None:
-        """Remove the remaining rules."""
         self._rules.clear()
 
     def take(self, method: str, path: str, *, delay: bool) -> Rule | None:
@@ -94,10 +91,7 @@ class Faults:
     # gateway
 
     def drop_gateway(self, *, resumable: bool = True, reconnect_op: bool = False) -> None:
-        """Reset every gateway connection.
-
-        Not resumable: RESUME is answered by op 9. `reconnect_op`: op 7 instead.
-        """
+        """Reset each connection, or send op 7. Not resumable: op 9 answers RESUME."""
         self._gateway.drop(resumable=resumable, reconnect_op=reconnect_op)
 
     def refuse_gateway(self, seconds: float | None = None) -> None:
@@ -108,7 +102,6 @@ class Faults:
             self._later(seconds, self.accept_gateway)
 
     def accept_gateway(self) -> None:
-        """End `refuse_gateway`."""
         self._gateway.refused = False
 
     def mute_gateway(self, *, mute: bool = True) -> None:
@@ -141,7 +134,6 @@ class Faults:
             self._later(seconds, self.back)
 
     def back(self) -> None:
-        """End `away`."""
         if not self.is_away:
             return
         self.is_away = False
@@ -150,7 +142,6 @@ class Faults:
         self._on_change()
 
     def age_message(self, message_id: int | str, seconds: float) -> None:
-        """Make a message count as that much older (for the limit on editing old ones)."""
         self._messages.aged[int(message_id)] = self._messages.aged.get(int(message_id), 0.0) + seconds
 
     def _later(self, seconds: float, action: Callable[[], None]) -> None:
@@ -162,12 +153,10 @@ class Faults:
         self._timers.add(timer)
 
     def stop(self) -> None:
-        """Cancel the timers."""
         for timer in self._timers:
             timer.cancel()
         self._timers.clear()
 
 
 def error_body(status: int) -> Json:
-    """Return the body of an error that has no code."""
     return ApiError(status, 0, f"{status}: {responses.get(status, 'Error')}").body()

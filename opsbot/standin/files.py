@@ -35,10 +35,7 @@ class Stored:
 
 @dataclass(slots=True)
 class Files:
-    """The uploaded files by attachment id.
-
-    The oldest go when they grow beyond `KEPT_BYTES`.
-    """
+    """The uploaded files by attachment id, at most `KEPT_BYTES`."""
 
     base_url: Callable[[], str]
     new_id: Callable[[], int]
@@ -46,10 +43,7 @@ class Files:
     _bytes: int = 0
 
     def attach(self, channel_id: int, described: object, uploads: Iterable[Upload]) -> list[Json]:
-        """Store the uploads.
-
-        Return their attachment objects with the names and descriptions of `described`.
-        """
+        """Store the uploads; return attachment objects, named as `described`."""
         notes = {str(a.get("id")): a for a in described if isinstance(a, dict)} if isinstance(described, list) else {}
         return [self._attach(channel_id, notes.get(str(upload.index), {}), upload) for upload in uploads]
 

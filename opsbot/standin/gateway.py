@@ -5,7 +5,6 @@ Opcodes and close codes: https://discord.com/developers/docs/topics/opcodes-and-
 
 import asyncio
 import json
-import logging
 import secrets
 import time
 from collections import deque
@@ -18,8 +17,6 @@ from opsbot.standin import gateway_data
 from opsbot.standin.connection import CloseCode, Connection, reset
 from opsbot.standin.errors import Json
 from opsbot.standin.state import BOT_USER_ID, GatewayEvent, Intent, StandinState
-
-log = logging.getLogger(__name__)
 
 DISPATCH, HEARTBEAT, IDENTIFY, PRESENCE, VOICE = range(5)
 RESUME, RECONNECT, MEMBERS, INVALID, HELLO, ACK = range(6, 12)
@@ -75,7 +72,6 @@ class Gateway:
     _last_identify: float = -1e9
 
     def __post_init__(self) -> None:
-        """Subscribe to the state's events."""
         self.open.set()
         self.state.listeners.append(self._dispatch_event)
 
@@ -97,10 +93,7 @@ class Gateway:
                 self._dispatch(session, event.name, self._masked(session, event))
 
     def dispatch(self, name: str, data: Json) -> bool:
-        """Send an event to every session whatever its intents (INTERACTION_CREATE).
-
-        Whether there is any session.
-        """
+        """Send an event to every session, whatever its intents; whether there is any."""
         for session in tuple(self.sessions.values()):
             self._dispatch(session, name, data)
         return bool(self.sessions)
@@ -158,7 +151,7 @@ class Gateway:
             if message.type is not WSMsgType.TEXT:
                 await connection.close(CloseCode.DECODE_ERROR, "Error while decoding payload.")
                 return
-            now = time.monotonic()
+            now = _now()
             if len(received) == COMMANDS_PER_MINUTE and now - received[0] < MINUTE:
                 await connection.close(CloseCode.RATE_LIMITED, "You are being rate limited.")
                 return
@@ -176,7 +169,7 @@ class Gateway:
 
     def _receive(self, connection: Connection, op: object, data: object) -> tuple[int, str] | None:
         if op == HEARTBEAT:
-            connection.last_heartbeat = time.monotonic()
+            connection.last_heartbeat = time.monotonic()  # sent by a thread of discord.py
             if not self.mute:
                 connection.send_op(ACK, None)
             return None
@@ -209,7 +202,7 @@ class Gateway:
             return CloseCode.INVALID_INTENTS, "Invalid intent(s)."
         if intents & Intent.PRIVILEGED & ~self.allowed_privileged:
             return CloseCode.DISALLOWED_INTENTS, "Disallowed intent(s)."
-        now = time.monotonic()
+        now = _now()
         if now - self._last_identify < self.identify_interval:
             connection.send_op(INVALID, data=False)
             return None
@@ -263,11 +256,11 @@ class Gateway:
         session = connection.session
         if session is None or session.connection is not connection:
             return None
-        session.connection, session.lost_at = None, time.monotonic()
+        session.connection, session.lost_at = None, _now()
         return session
 
     def _expire(self) -> None:
-        now = time.monotonic()
+        now = _now()
         for session in tuple(self.sessions.values()):
             if session.lost_at is not None and now - session.lost_at > RESUME_SECONDS:
                 self._drop(session)
@@ -291,10 +284,7 @@ class Gateway:
     # faults
 
     def drop(self, *, resumable: bool, reconnect_op: bool = False) -> None:
-        """Cut every connection; not resumable: the sessions are forgotten, too.
-
-        `reconnect_op` sends op 7 instead.
-        """
+        """Cut every connection or send op 7; not resumable: forget the sessions."""
         if not resumable:
             self.sessions.clear()
         for connection in tuple(self.connections):
@@ -306,7 +296,6 @@ class Gateway:
         self._changed()
 
     async def stop(self) -> None:
-        """Close everything."""
         self.open.set()
         for connection in tuple(self.connections):
             connection.abort()
@@ -318,11 +307,16 @@ class Gateway:
         return sum(flag for intent, flag in pairs if self.allowed_privileged & intent)
 
     def _presence(self, session: GatewaySession, data: Json) -> None:
-        now = time.monotonic()
+        now = _now()
         if len(session.presences) == PRESENCES and now - session.presences[0] < PRESENCE_SECONDS:
             return  # Discord silently drops presence updates above the limit
         session.presences.append(now)
         self.state.set_presence(BOT_USER_ID, _status(data))
+
+
+def _now() -> float:
+    """Return the time on the clock of the loop's timers."""
+    return asyncio.get_running_loop().time()
 
 
 def _status(presence: Json) -> str:

@@ -45,10 +45,7 @@ def guild_create(state: StandinState, intents: int) -> Json:
 
 
 def members_chunk(state: StandinState, intents: int, wanted: Json) -> Json | None:
-    """The answer to op 8.
-
-    None for a request for all members without the members intent.
-    """
+    """The answer to op 8; None for all members without the members intent."""
     user_ids = wanted.get("user_ids")
     given = user_ids if isinstance(user_ids, list) else [user_ids]
     ids = {int(str(i)) for i in given if str(i).isdecimal()} if user_ids else None

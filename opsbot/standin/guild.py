@@ -18,7 +18,6 @@ OBJECTS: dict[str, Json] = json.loads(Path(__file__).with_name("objects.json").r
 
 
 def text_id(value: object) -> str | None:
-    """An id as JSON has it."""
     return None if value is None else str(value)
 
 
@@ -33,7 +32,6 @@ def moment_of(snowflake_id: int) -> float:
 
 
 def iso(moment: float) -> str:
-    """Format a time as Discord does."""
     return datetime.fromtimestamp(moment, UTC).isoformat()
 
 
@@ -51,7 +49,6 @@ class Role:
     bot_id: int | None = None
 
     def json(self) -> Json:
-        """The role object."""
         shown: Json = OBJECTS["role"] | {
             "id": str(self.id),
             "name": self.name,
@@ -83,7 +80,6 @@ class Member:
     """The voice channel they sit in."""
 
     def user(self) -> Json:
-        """The user object."""
         shown: Json = OBJECTS["user"] | {
             "id": str(self.id),
             "username": self.username,
@@ -136,7 +132,6 @@ class Channel:
 
     @property
     def is_thread(self) -> bool:
-        """Whether it is a thread."""
         return self.type in THREADS
 
     def require_open(self) -> None:
@@ -193,5 +188,4 @@ class Channel:
 
 
 def thread_member(thread_id: int, member_id: int, joined: float) -> Json:
-    """The thread member object."""
     return {"id": str(thread_id), "user_id": str(member_id), "join_timestamp": iso(joined), "flags": 1}

@@ -17,10 +17,7 @@ NO_ANSWER = "The application did not respond"
 
 @dataclass(slots=True, eq=False)
 class Interaction:
-    """One interaction and its outcome.
-
-    `message` is the message that holds the component.
-    """
+    """One interaction and its outcome. message: what holds the component."""
 
     id: int
     token: str
@@ -46,7 +43,6 @@ class Interaction:
 
     @property
     def answered(self) -> bool:
-        """Whether the bot gave its initial response."""
         return self.response_type is not None
 
     def allowed_types(self) -> tuple[int, ...]:

@@ -6,7 +6,6 @@ or late, 40060 answered already, 10015 followed up before it was answered, 50027
 
 import asyncio
 import secrets
-import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
@@ -48,10 +47,7 @@ KEPT_PRIVATE = 2_000
 
 @dataclass(slots=True)
 class Interactions:
-    """All interactions of the last 15 minutes.
-
-    `dispatch` sends to the gateway, `send` to one member's page.
-    """
+    """Recent interactions. `dispatch` sends to the gateway, `send` to one page."""
 
     state: StandinState
     messages: Messages
@@ -109,7 +105,7 @@ class Interactions:
             channel.id,
             sent,
             self.state.clock(),
-            time.perf_counter(),
+            asyncio.get_running_loop().time(),
             nonce,
             message,
             parent,
@@ -127,13 +123,10 @@ class Interactions:
 
     def _give_up(self, interaction: Interaction) -> None:
         if not interaction.answered:
-            self._fail(interaction, NO_ANSWER)
-
-    def _fail(self, interaction: Interaction, reason: str) -> None:
-        interaction.failed = reason
-        found = {"nonce": interaction.nonce, "id": str(interaction.id), "reason": reason}
-        self.send(interaction.member_id, "INTERACTION_FAILURE", found)
-        self.changes.notify()
+            interaction.failed = NO_ANSWER
+            found = {"nonce": interaction.nonce, "id": str(interaction.id), "reason": NO_ANSWER}
+            self.send(interaction.member_id, "INTERACTION_FAILURE", found)
+            self.changes.notify()
 
     def _forget_old(self) -> None:
         now = self.state.clock()
@@ -146,10 +139,7 @@ class Interactions:
     # the bot's first answer
 
     def respond(self, interaction_id: int, token: str, body: Json, uploads: list[Upload]) -> Json:
-        """POST /interactions/{id}/{token}/callback.
-
-        Returns the answer's body (for `with_response`).
-        """
+        """POST /interactions/{id}/{token}/callback; return the body of the answer."""
         interaction = self.by_token.get(token)
         if interaction is None or interaction.id != interaction_id:
             raise refuse("unknown_interaction")
@@ -178,11 +168,11 @@ class Interactions:
             if kind == DEFER:
                 return self._post(interaction, channel, {}, [], original=True, flags=limits.LOADING)
             return self._post(interaction, channel, data, uploads, original=True)
-        if kind == UPDATE and interaction.message is not None:
-            self._own_source(interaction)
-            return self._change(interaction, channel, int(interaction.message["id"]), data, uploads)
-        if kind == DEFER_UPDATE:
-            self._own_source(interaction)
+        if kind in (UPDATE, DEFER_UPDATE) and interaction.message is not None:
+            interaction.original_id = int(interaction.message["id"])
+            interaction.owned.append(interaction.original_id)
+            if kind == UPDATE:
+                return self._change(interaction, channel, interaction.original_id, data, uploads)
         elif kind == CHOICES:
             interaction.choices = self._check_choices(interaction, data)
         elif kind == MODAL:
@@ -190,11 +180,6 @@ class Interactions:
             interaction.modal = {**data, "components": parts.number(data["components"])}
             self.modals[(interaction.member_id, str(data["custom_id"]))] = interaction
         return None
-
-    def _own_source(self, interaction: Interaction) -> None:
-        if interaction.message is not None:
-            interaction.original_id = int(interaction.message["id"])
-            interaction.owned.append(interaction.original_id)
 
     def _check_choices(self, interaction: Interaction, data: Json) -> list[Json]:
         options = value_options(interaction.data.get("options"))
@@ -204,7 +189,7 @@ class Interactions:
 
     def _acknowledge(self, interaction: Interaction, kind: int, message: Json | None) -> Json:
         interaction.response_type = kind
-        interaction.first_response_seconds = time.perf_counter() - interaction.dispatched
+        interaction.first_response_seconds = asyncio.get_running_loop().time() - interaction.dispatched
         if interaction.timer is not None:
             interaction.timer.cancel()
         self._send_acknowledged(interaction, kind)
@@ -308,10 +293,7 @@ class Interactions:
         return interaction, self.state.channel(interaction.channel_id)
 
     def follow_up(self, application_id: int, token: str, data: Json, uploads: list[Upload]) -> Json:
-        """POST /webhooks/{app}/{token}.
-
-        The first after a deferral edits the deferred message instead.
-        """
+        """POST /webhooks/{app}/{token}; the first one fills a deferred message."""
         interaction, channel = self._of_token(application_id, token)
         original = self._original(interaction)
         if interaction.response_type == DEFER and original is not None and original["flags"] & limits.LOADING:
@@ -328,7 +310,6 @@ class Interactions:
         return message_id
 
     def get(self, application_id: int, token: str, which: str) -> Json:
-        """GET /webhooks/{app}/{token}/messages/{which}."""
         interaction, _ = self._of_token(application_id, token)
         found = self._find(interaction, self._message_id(interaction, which))
         if found is None:
@@ -336,12 +317,10 @@ class Interactions:
         return found
 
     def edit(self, application_id: int, token: str, which: str, data: Json, uploads: list[Upload]) -> Json:
-        """PATCH /webhooks/{app}/{token}/messages/{which}."""
         interaction, channel = self._of_token(application_id, token)
         return self._change(interaction, channel, self._message_id(interaction, which), data, uploads)
 
     def delete(self, application_id: int, token: str, which: str) -> None:
-        """DELETE /webhooks/{app}/{token}/messages/{which}."""
         interaction, channel = self._of_token(application_id, token)
         message_id = self._message_id(interaction, which)
         if message_id in self.private:
@@ -358,7 +337,6 @@ class Interactions:
         return any(not (each.answered or each.failed) for each in self.by_token.values())
 
     def stop(self) -> None:
-        """Cancel the timers."""
         for interaction in self.by_token.values():
             if interaction.timer is not None:
                 interaction.timer.cancel()

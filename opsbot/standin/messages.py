@@ -33,10 +33,7 @@ class MessagePing:
 
 @dataclass(slots=True)
 class Messages:
-    """All messages, by channel.
-
-    Dicts in Discord's shape, replaced (never changed in place) by an edit.
-    """
+    """All messages by channel, in Discord's shape; an edit makes a new dict."""
 
     state: StandinState
     files: Files
@@ -47,7 +44,6 @@ class Messages:
     _pinned_at: dict[int, float] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
-        """Update a message when its thread changes."""
         self.state.listeners.append(self._on_event)
 
     def _on_event(self, event: GatewayEvent) -> None:
@@ -68,7 +64,6 @@ class Messages:
         return found
 
     def find(self, message_id: int) -> Json | None:
-        """The message of that id in any channel."""
         for messages in self.by_channel.values():
             if message_id in messages:
                 return messages[message_id]
@@ -150,10 +145,7 @@ class Messages:
         return message
 
     def send(self, channel: Channel, author: Member, payload: Json, uploads: list[Upload]) -> Json:
-        """POST /channels/{id}/messages: permissions, limits, the nonce, the reply.
-
-        Returns the message.
-        """
+        """POST /channels/{id}/messages: permissions, limits, the nonce, the reply."""
         self._check_may_send(channel, author, payload, uploads)
         limits.check_message(payload, files=len(uploads))
         known = self._same_nonce(author.id, payload)
@@ -224,10 +216,7 @@ class Messages:
         default_mentions: Collection[str] = mentions.KINDS,
         filling: bool = False,
     ) -> Json:
-        """A new message object from `before` and the checked changes.
-
-        `filling`: a deferral's first content.
-        """
+        """A new message from `before` and changes. filling: a deferral's content."""
         after = {**before}
         if "content" in payload:
             after["content"] = (payload.get("content") or "").strip()
@@ -254,7 +243,6 @@ class Messages:
         return after
 
     def replace(self, channel: Channel, message: Json) -> Json:
-        """Replace the old message by the edited one and emit the event."""
         store = self.by_channel.get(channel.id, {})
         if int(message["id"]) not in store:
             raise refuse("unknown_message")
@@ -263,7 +251,6 @@ class Messages:
         return message
 
     def edit(self, channel: Channel, message_id: int, payload: Json, uploads: list[Upload]) -> Json:
-        """PATCH /channels/{id}/messages/{id} by the bot."""
         before = self.get(channel.id, message_id)
         if int(before["author"]["id"]) != BOT_USER_ID:
             raise refuse("not_your_message")
@@ -309,7 +296,6 @@ class Messages:
             self._post_system_message(channel, _reference(6, channel.id, message["id"]))
 
     def pins(self, channel: Channel, *, limit: int, before: float | None) -> Json:
-        """A page of pins, latest first."""
         pinned = [(self._pinned_at.get(int(m["id"]), 0.0), m) for m in self.listed(channel.id) if m["pinned"]]
         pinned = sorted((p for p in pinned if before is None or p[0] < before), key=lambda p: p[0], reverse=True)
         items = [{"pinned_at": iso(at), "message": m} for at, m in pinned[:limit]]

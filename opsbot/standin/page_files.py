@@ -22,7 +22,6 @@ Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
 @web.middleware
 async def guard(request: web.Request, handler: Handler) -> web.StreamResponse:
-    """Refuse foreign Host and Origin headers."""
     if request.path.startswith("/api/") or request.path.rstrip("/") == "/gateway":
         return await handler(request)
     try:
@@ -46,7 +45,6 @@ class PageFiles:
     files: Files
 
     def add_routes(self, router: web.UrlDispatcher) -> None:
-        """Register the routes."""
         router.add_get("/", self.get_file)
         router.add_get("/static/{path:.*}", self.get_file)
         router.add_get("/attachments/{channel}/{file}/{name}", self.get_attachment)

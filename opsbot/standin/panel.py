@@ -8,10 +8,7 @@ from opsbot.standin.errors import Json
 
 @dataclass(frozen=True, slots=True)
 class PanelButton:
-    """One button.
-
-    `action` runs and returns one sentence; `args` of the page are passed by keyword.
-    """
+    """A button. `action` gets the page's `args` and returns one sentence."""
 
     id: str
     group: str
@@ -22,6 +19,5 @@ class PanelButton:
     disabled: bool = False
 
     def json(self, *, busy: bool) -> Json:
-        """Return the button's JSON; it is disabled while its action runs."""
         names = ("id", "group", "label", "hint", "danger")
         return {name: getattr(self, name) for name in names} | {"disabled": self.disabled or busy}

@@ -10,7 +10,6 @@ from dataclasses import dataclass, field
 from typing import NamedTuple
 
 from aiohttp import BodyPartReader, hdrs, web
-from aiohttp.typedefs import Middleware
 
 from opsbot.standin.connection import reset
 from opsbot.standin.errors import ApiError, Json, bad_form, refuse
@@ -42,20 +41,8 @@ class LoggedRequest(NamedTuple):
     status: int
 
 
-@dataclass(slots=True)
-class RequestLog:
-    """Log of requests. unknown: routes that are not modelled. open: not answered yet."""
-
-    requests: deque[LoggedRequest] = field(default_factory=lambda: deque(maxlen=KEPT_REQUESTS))
-    unknown: list[str] = field(default_factory=list)
-    open: int = 0
-
-
 def answer(data: object, status: int = 200, headers: dict[str, str] | None = None) -> web.Response:
-    """A JSON answer.
-
-    The Content-Type is exactly application/json, as discord.py wants it.
-    """
+    """A JSON answer; discord.py wants exactly application/json."""
     return web.Response(status=status, body=json.dumps(data).encode(), content_type="application/json", headers=headers)
 
 
@@ -75,7 +62,6 @@ class ApiCall:
         return self.body
 
     def word(self, name: str) -> str:
-        """A part of the path."""
         return self.request.match_info[name]
 
     def id(self, name: str) -> int:
@@ -83,12 +69,10 @@ class ApiCall:
         return _snowflake(name, self.word(name))
 
     def query_id(self, name: str) -> int | None:
-        """A snowflake of the query string."""
         text = self.request.query.get(name)
         return None if text is None else _snowflake(name, text)
 
     def flag(self, name: str) -> bool:
-        """Whether the query string sets it."""
         return self.request.query.get(name, "").lower() in ("1", "true")
 
     def limit(self, default: int, most: int) -> int:
@@ -143,40 +127,40 @@ def _parse(data: bytes) -> object:
         raise refuse("invalid_json") from None
 
 
-def middleware(
-    log_: RequestLog, faults: Faults, token: str, clock: Callable[[], float], on_end: Callable[[], None]
-) -> Middleware:
-    """Build the middleware: faults, token, Discord's errors, request log."""
-    edge = _Edge(log_, faults, f"Bot {token}")
+@dataclass(slots=True)
+class ApiEdge:
+    """The middleware of every request: faults, the token, Discord's errors, the log.
+
+    `on_end` is called after each. unknown: routes that are not modelled. open: requests that are not answered yet.
+    """
+
+    faults: Faults
+    authorization: str
+    clock: Callable[[], float]
+    on_end: Callable[[], None]
+    requests: deque[LoggedRequest] = field(default_factory=lambda: deque(maxlen=KEPT_REQUESTS))
+    unknown: list[str] = field(default_factory=list)
+    open: int = 0
 
     @web.middleware
-    async def run(request: web.Request, handler: WebHandler) -> web.StreamResponse:
+    async def run(self, request: web.Request, handler: WebHandler) -> web.StreamResponse:
         if not request.path.startswith("/api/"):
             return await handler(request)
-        path, started = request.path.removeprefix(PREFIX), clock()
-        log_.open += 1
+        path, started = request.path.removeprefix(PREFIX), self.clock()
+        self.open += 1
         try:
-            response = await edge.with_faults(request, handler, path)
+            response = await self._with_faults(request, handler, path)
             status = response.status
         except _LostError:
             reset(request.transport)
             response, status = web.Response(status=500), 0
         finally:
-            log_.open -= 1
-            on_end()
-        log_.requests.append(LoggedRequest(started, request.method, path, status))
+            self.open -= 1
+            self.on_end()
+        self.requests.append(LoggedRequest(started, request.method, path, status))
         return response
 
-    return run
-
-
-@dataclass(frozen=True, slots=True)
-class _Edge:
-    log_: RequestLog
-    faults: Faults
-    authorization: str
-
-    async def with_faults(self, request: web.Request, handler: WebHandler, path: str) -> web.StreamResponse:
+    async def _with_faults(self, request: web.Request, handler: WebHandler, path: str) -> web.StreamResponse:
         if self.faults.is_away:
             raise _LostError
         slow = self.faults.take(request.method, path, delay=True)
@@ -197,7 +181,7 @@ class _Edge:
         except ApiError as error:
             return _refused(error)
         except (web.HTTPNotFound, web.HTTPMethodNotAllowed):
-            self.log_.unknown.append(f"{request.method} {request.path}")
+            self.unknown.append(f"{request.method} {request.path}")
             return answer(error_body(404), 404)
         except web.HTTPRequestEntityTooLarge:
             return _refused(refuse("file_too_large"))
@@ -206,7 +190,7 @@ class _Edge:
         except Exception:
             # Boundary: report a bug of the stand-in to the test instead of passing it off as a Discord error.
             log.exception("%s %s", request.method, request.path)
-            self.log_.unknown.append(f"{request.method} {request.path} (the stand-in failed, see the log)")
+            self.unknown.append(f"{request.method} {request.path} (the stand-in failed, see the log)")
             return answer(error_body(500), 500)
 
 

@@ -39,10 +39,7 @@ class RateLimits:
     _recent: dict[tuple[str, int], deque[float]] = field(default_factory=dict)
 
     def take(self, route: str, channel_id: int) -> dict[str, str]:
-        """Count one request; its X-RateLimit headers.
-
-        Raises LimitedError when the bucket is empty.
-        """
+        """Count one request; return its X-RateLimit headers or raise LimitedError."""
         if not self.enabled:
             return {}
         now = self.clock()

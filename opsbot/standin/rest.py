@@ -37,7 +37,6 @@ class Rest:
     limits: RateLimits
 
     def add_routes(self, router: web.UrlDispatcher) -> None:
-        """Register every route."""
         for method, path, handler in (*self._guild(), *self._channels(), *self._threads(), *self._applications()):
             router.add_route(method, PREFIX + path, serve(handler))
 

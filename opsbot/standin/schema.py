@@ -93,8 +93,6 @@ def _check_length(errors: FormErrors, path: Path, value: Sequence[object], least
 
 
 def integer(least: int, most: int) -> Schema:
-    """An integer within these bounds."""
-
     def check(errors: FormErrors, path: Path, value: Any) -> None:
         if value is None:
             return
@@ -120,14 +118,11 @@ def is_snowflake(value: object) -> bool:
 
 
 def snowflake(errors: FormErrors, path: Path, value: Any) -> None:
-    """An id."""
     if value is not None and not is_snowflake(value):
         errors.add(path, "NUMBER_TYPE_COERCE", value=value, type="snowflake")
 
 
 def choice(*choices: object) -> Schema:
-    """One of these values."""
-
     def check(errors: FormErrors, path: Path, value: Any) -> None:
         if value is not None and value not in choices:
             errors.add(path, "BASE_TYPE_CHOICES", choices=choices)
@@ -157,7 +152,6 @@ def url(schemes: tuple[str, ...] = WEB, most: int = 2048) -> Schema:
 
 
 def timestamp(errors: FormErrors, path: Path, value: Any) -> None:
-    """A time as ISO 8601."""
     try:
         if value is not None:
             datetime.fromisoformat(str(value))

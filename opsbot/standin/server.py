@@ -1,7 +1,6 @@
 """The complete stand-in: REST, gateway, page and driver on local sockets."""
 
 import asyncio
-import logging
 import time
 from collections.abc import Callable, Iterable
 from types import TracebackType
@@ -22,7 +21,7 @@ from opsbot.standin.interactions import Interactions
 from opsbot.standin.messages import Messages
 from opsbot.standin.page_files import PageFiles, guard
 from opsbot.standin.panel import PanelButton
-from opsbot.standin.plumbing import MAX_REQUEST, PREFIX, LoggedRequest, RequestLog, middleware
+from opsbot.standin.plumbing import MAX_REQUEST, PREFIX, ApiEdge, LoggedRequest
 from opsbot.standin.ratelimit import OLD_PERIOD, PERIOD, RateLimits
 from opsbot.standin.rest import Rest
 from opsbot.standin.state import (
@@ -37,7 +36,6 @@ from opsbot.standin.state import (
     StandinState,
 )
 
-log = logging.getLogger(__name__)
 _HOST = "127.0.0.1"
 _SHUTDOWN_SECONDS = 1.0
 
@@ -85,7 +83,6 @@ class Standin:
         self._runners: list[web.AppRunner] = []
         self._servers: list[asyncio.Server] = []
         self._tasks: set[asyncio.Task[None]] = set()
-        self._log = RequestLog()
         self._latest: Json | None = None
         self.changes = Changes()
         self.state = StandinState(clock)
@@ -93,7 +90,9 @@ class Standin:
         self.set_presence, self.set_voice = self.state.set_presence, self.state.set_voice
         self.set_permissions, self.remove_channel = self.state.set_permissions, self.state.remove_channel
         self.store = Messages(self.state, Files(lambda: self.url, self.state.new_id))
-        self.limits = RateLimits(time.monotonic, rate_limits, limit_seconds, OLD_PERIOD * limit_seconds / PERIOD)
+        self.limits = RateLimits(
+            lambda: asyncio.get_running_loop().time(), rate_limits, limit_seconds, OLD_PERIOD * limit_seconds / PERIOD
+        )
         self.gateway = Gateway(
             self.state,
             token=bot_token,
@@ -105,6 +104,7 @@ class Standin:
         )
         self._client = ClientApi(self)
         self.faults = Faults(self.gateway, self.store, self._set_away, self._client.send_connection)
+        self._edge = ApiEdge(self.faults, f"Bot {bot_token}", clock, self.changes.notify)
         self.interactions = Interactions(
             self.state, self.store, self.changes, self.gateway.dispatch, self._client.send_to, interaction_deadline
         )
@@ -116,7 +116,7 @@ class Standin:
     async def start(self) -> None:
         """Listen. Raises OSError when a port is in use."""
         port, api_port = self._ports
-        guards = [guard, middleware(self._log, self.faults, self.token, self.state.clock, self.changes.notify)]
+        guards = [guard, self._edge.run]
         page = web.Application(middlewares=guards, client_max_size=MAX_REQUEST)
         PageFiles(self.store.files).add_routes(page.router)
         self._client.add_routes(page.router)
@@ -185,7 +185,6 @@ class Standin:
 
     @property
     def url(self) -> str:
-        """The page."""
         return f"http://{_HOST}:{self._page_port}"
 
     @property
@@ -201,7 +200,6 @@ class Standin:
     # people and channels
 
     def add_member(self, name: str, roles: Iterable[int] = ()) -> int:
-        """A new member with those role ids; returns the id."""
         return self.state.add_member(name, roles).id
 
     def add_bot(self, name: str) -> int:
@@ -209,18 +207,15 @@ class Standin:
         return self.state.add_member(name, bot=True).id
 
     def add_voice_channel(self, name: str) -> int:
-        """A new voice channel; returns the id."""
         return self.state.add_channel(name, kind=VOICE).id
 
     def add_role(self, name: str, *, permissions: int = 0, mentionable: bool = False) -> int:
-        """A new role; returns the id."""
         role = Role(self.state.new_id(), name, len(self.state.roles), permissions, mentionable=mentionable)
         self.state.roles[role.id] = role
         self.state.emit("GUILD_ROLE_CREATE", {"role": role.json()})
         return role.id
 
     def add_channel(self, name: str) -> int:
-        """A new text channel; returns the id."""
         return self.state.add_channel(name).id
 
     def member(self, member_id_or_name: int | str) -> Person:
@@ -233,10 +228,7 @@ class Standin:
     # observation
 
     def messages(self, channel_id: int | None = None) -> list[Json]:
-        """The messages of a channel (of all, for None), oldest first.
-
-        A later edit makes new dicts.
-        """
+        """The messages of a channel (of all, for None), oldest first."""
         if channel_id is not None:
             return self.store.listed(channel_id)
         found = [message for messages in self.store.by_channel.values() for message in messages.values()]
@@ -257,17 +249,13 @@ class Standin:
         return self.store.find(message_id)
 
     def delete_message(self, message_id: int | str) -> None:
-        """A moderator deletes a message."""
         message = self.message(message_id)
         self.store.delete(self.state.channel(int(message["channel_id"])), int(message_id), by_webhook=True)
 
     async def wait_for_message(
         self, predicate: Callable[[Json], bool], timeout: float = 10.0, channel_id: int | None = None
     ) -> Json:
-        """Wait for the first message that satisfies `predicate`, before or after an edit.
-
-        Raises TimeoutError.
-        """
+        """Wait for the first message that satisfies `predicate`; TimeoutError."""
         known = next((message for message in self.messages(channel_id) if predicate(message)), None)
         if known is not None:
             return known
@@ -287,47 +275,35 @@ class Standin:
         return self.gateway.connected
 
     async def wait_connected(self, timeout: float = 10.0) -> None:
-        """Wait until `connected`. TimeoutError."""
         await self.changes.wait(lambda: True if self.connected else None, timeout, "the bot's connection")
 
     @property
     def idle(self) -> bool:
         """Whether no request, no unsent event and no open interaction is in flight."""
-        return not (self._log.open or self.gateway.unsent or self.interactions.pending)
+        return not (self._edge.open or self.gateway.unsent or self.interactions.pending)
 
     async def wait_idle(self, timeout: float = 10.0) -> None:
-        """Wait until `idle`. TimeoutError."""
         await self.changes.wait(lambda: True if self.idle else None, timeout, "the end of what is in flight")
 
     @property
     def commands(self) -> list[Json]:
-        """The guild's registered commands."""
         return self.state.guild_commands.all()
 
     @property
     def requests(self) -> list[LoggedRequest]:
-        """The last 10 000 requests to REST: (t, method, path, status).
-
-        Status 0 for a connection that was reset.
-        """
-        return list(self._log.requests)
+        """The last 10 000 requests to REST; status 0 for a connection that was reset."""
+        return list(self._edge.requests)
 
     @property
     def invalid_requests(self) -> int:
-        """Number of 401, 403 and 429 responses in the last 10 minutes.
-
-        Discord bans an IP address at 10,000.
-        """
+        """Number of 401, 403, 429 in 10 minutes; Discord bans an address at 10 000."""
         since = self.state.clock() - 600
-        return sum(1 for r in self._log.requests if r.t >= since and r.status in (401, 403, 429))
+        return sum(1 for r in self._edge.requests if r.t >= since and r.status in (401, 403, 429))
 
     @property
     def unknown_routes(self) -> list[str]:
-        """The routes and gateway operations asked for that are not modelled.
-
-        A test asserts that it is empty.
-        """
-        return self._log.unknown + self.gateway.unknown
+        """The requested routes and gateway operations that are not modelled."""
+        return self._edge.unknown + self.gateway.unknown
 
     # the panel
 

@@ -86,10 +86,7 @@ class GatewayEvent:
 
 @dataclass(slots=True)
 class StandinState:
-    """The guild and everything in it but the messages.
-
-    `clock` gives seconds since 1970.
-    """
+    """The guild without its messages. `clock` gives seconds since 1970."""
 
     clock: Callable[[], float]
     guild_name: str = "Operations"
@@ -104,7 +101,6 @@ class StandinState:
     _next_member: int = _FIRST_MEMBER_ID
 
     def __post_init__(self) -> None:
-        """Create the guild with its roles, two channels, the bot and an owner."""
         self.roles[GUILD_ID] = Role(GUILD_ID, "@everyone", 0, EVERYONE_DEFAULT)
         for position, (name, role_id) in enumerate(ROLE_IDS.items(), 1):
             self.roles[role_id] = Role(role_id, name, position, color=_ROLE_COLORS[name])
@@ -130,7 +126,6 @@ class StandinState:
         return self._last_id
 
     def ids(self) -> Iterator[int]:
-        """Fresh ids, as many as wanted."""
         while True:
             yield self.new_id()
 
@@ -152,7 +147,6 @@ class StandinState:
 
     @property
     def bot(self) -> Member:
-        """The bot as a member."""
         return self.members[BOT_USER_ID]
 
     def channel(self, channel_id: int) -> Channel:
@@ -174,7 +168,6 @@ class StandinState:
         return self.members[member_id]
 
     def threads_of(self, channel_id: int) -> list[Channel]:
-        """The threads of a channel."""
         return [c for c in self.channels.values() if c.is_thread and c.parent_id == channel_id]
 
     # permissions
@@ -214,10 +207,7 @@ class StandinState:
     # changing the guild
 
     def add_member(self, name: str, roles: Iterable[int] = (), *, bot: bool = False) -> Member:
-        """A new member; `name` becomes the user name (lower case) and the display name.
-
-        A bot begins offline.
-        """
+        """A new member with that display name; a bot begins offline."""
         shown = name.lower().replace(" ", "_")
         member = Member(self._next_member, shown, name, self.clock(), roles=self._known(roles), bot=bot)
         member.status = "offline" if bot else "online"
@@ -227,7 +217,6 @@ class StandinState:
         return member
 
     def set_roles(self, member_id: int, roles: Iterable[int]) -> None:
-        """Replace a member's roles."""
         member = self.member(member_id)
         member.roles = self._known(roles)
         # The bot receives its own updates regardless of its intents.
@@ -235,7 +224,6 @@ class StandinState:
         self.emit("GUILD_MEMBER_UPDATE", member.json(), intent)
 
     def set_role_permissions(self, role_id: int, permissions: int) -> None:
-        """Change what a role may do."""
         if role_id not in self.roles:
             raise refuse("unknown_role")
         role = self.roles[role_id]
@@ -273,7 +261,6 @@ class StandinState:
         return OBJECTS["voice_state"] | where
 
     def presence(self, member: Member) -> Json:
-        """The presence update object."""
         online = member.status != "offline"
         return {
             "user": {"id": str(member.id)},
@@ -286,7 +273,6 @@ class StandinState:
     def add_channel(
         self, name: str, *, topic: str | None = None, parent_id: int | None = CATEGORY_ID, kind: int = TEXT
     ) -> Channel:
-        """A new text or voice channel."""
         position = max((c.position for c in self.channels.values()), default=0) + 1
         channel = Channel(self.new_id(), name, kind, parent_id, topic, position)
         self.channels[channel.id] = channel
@@ -309,7 +295,6 @@ class StandinState:
             self.emit("CHANNEL_DELETE", channel.json(GUILD_ID))
 
     def set_permissions(self, target: int, channel_id: int, allow: int = 0, deny: int = 0) -> None:
-        """Set a role's or member's overwrite in a channel."""
         channel = self.channel(channel_id)
         if target not in self.roles and target not in self.members:
             raise refuse("unknown_role")
@@ -317,7 +302,6 @@ class StandinState:
         self.emit("CHANNEL_UPDATE", channel.json(GUILD_ID))
 
     def edit_channel(self, channel_id: int, changes: Json) -> Channel:
-        """The bot's PATCH of a channel: name, topic, slow mode."""
         channel = self.visible_channel(channel_id)
         if channel.is_thread:
             return self._edit_thread(channel, changes)
@@ -386,16 +370,13 @@ class StandinState:
             thread.archived_at = self.clock()
 
     def unarchive(self, thread: Channel) -> None:
-        """Unarchive a thread, as sending into it does."""
         self._archive(thread, archived=False)
         self.emit_thread_update(thread)
 
     def emit_thread_update(self, thread: Channel) -> None:
-        """Emit THREAD_UPDATE."""
         self.emit("THREAD_UPDATE", thread.json(GUILD_ID, me=BOT_USER_ID), channel_id=thread.id)
 
     def join_thread(self, thread: Channel, member_id: int) -> None:
-        """Add a member to a thread."""
         _require_open_thread(thread)
         member = self.member(member_id)
         if member_id in thread.members:
@@ -404,7 +385,6 @@ class StandinState:
         self._emit_members(thread, added=[member], removed=[])
 
     def leave_thread(self, thread: Channel, member_id: int) -> None:
-        """Remove a member from a thread."""
         _require_open_thread(thread)
         if thread.members.pop(member_id, None) is None:
             raise refuse("unknown_member")

@@ -44,8 +44,7 @@ def _migrate(db: sqlite3.Connection, path: Path) -> None:
         raise StoreError(f"{path} is from a newer opsbot (version {have}); install that one, or move the file away")
     for number, sql in known:
         if number > have:
-            # executescript commits by itself: the script also sets the version, so that a crash cannot separate the
-            # two.
+            # executescript commits: the script sets the version, too, so that a crash cannot separate the two.
             db.executescript(f"BEGIN IMMEDIATE;\n{sql}\nPRAGMA user_version = {number};\nCOMMIT;")
 
 
@@ -54,8 +53,7 @@ def _open(path: Path) -> sqlite3.Connection:
     try:
         db.row_factory = sqlite3.Row
         db.execute("PRAGMA journal_mode = WAL")
-        # FULL: committed data (an alert, a phase) must survive a power failure. Writes are rare, so 0.6 ms do not
-        # matter.
+        # FULL: committed data (an alert, a phase) must survive a power failure. Writes are rare: 0.6 ms do not matter.
         db.execute("PRAGMA synchronous = FULL")
         db.execute("PRAGMA foreign_keys = ON")
         db.execute("PRAGMA cache_size = -1024")
@@ -67,13 +65,10 @@ def _open(path: Path) -> sqlite3.Connection:
 
 
 def _set_aside(path: Path) -> Path | None:
-    """Move a damaged database away.
+    """Move a damaged database away; returns its new path, None if intact or missing.
 
-    Returns its new path, None if it is intact or missing.
-
-    If opsbot refused to start because of a damaged history, services would stay unmonitored and nobody would be
-    notified.
-    It therefore continues with a new database and keeps the damaged file for repair.
+    If opsbot refused to start because of a damaged history, services would be unmonitored without notice. It continues
+    with a new database and keeps the damaged file for repair.
     """
     if not path.exists():
         return None
@@ -135,7 +130,7 @@ class Store:
         """New path of a damaged database that was replaced by an empty one."""
 
     async def open(self) -> None:
-        """Open, create and migrate the file; a damaged one is `set_aside`. Raises StoreError."""
+        """Open, create, migrate; a damaged file is `set_aside`. Raises StoreError."""
         opened = await asyncio.get_running_loop().run_in_executor(self._thread, _connect, self.path)
         self._db, self.set_aside = opened
 

@@ -12,7 +12,7 @@ from datetime import datetime, timedelta
 from opsbot.core.message import Message, decode, message
 from opsbot.core.model import Notification
 from opsbot.core.notices import NoticeCode
-from opsbot.store import outbox
+from opsbot.store import incident_repository, outbox
 from opsbot.store.rows import load, maybe_moment, moment, seconds
 
 ESCALATED = "escalated"
@@ -126,9 +126,9 @@ def forget_silenced(db: sqlite3.Connection, name: str) -> None:
     db.execute(
         """UPDATE deliveries SET dropped = 'it came and went in silence'
            WHERE notifier = ? AND told_at IS NULL AND dropped IS NULL AND NOT EXISTS
-             (SELECT 1 FROM notices n WHERE n.id = notice_id AND (n.dropped IS NULL OR n.dropped NOT LIKE '%silenced%'))
+             (SELECT 1 FROM notices n WHERE n.id = notice_id AND (n.dropped IS NULL OR n.dropped NOT IN (?, ?)))
         """,
-        (name,),
+        (name, *incident_repository.SILENCED),
     )
 
 

@@ -9,7 +9,7 @@ from opsbot.store.rows import from_row, maybe_moment, put_row, seconds
 
 
 def record_runs(db: sqlite3.Connection, service: str, runs: dict[str, LoginThreshold], now: datetime) -> int:
-    """Record and count starts since the last check. runs: by unit, "" for the only one."""
+    """Record and count starts since the last check. runs: by unit, "" for one."""
     rows = db.execute("SELECT part, run, restarts FROM discord_runs WHERE service = ?", (service,))
     known = {row["part"]: LoginThreshold(row["run"], row["restarts"]) for row in rows}
     found = [starts_since(known.get(part), mark) for part, mark in runs.items()]
@@ -28,20 +28,20 @@ def record_runs(db: sqlite3.Connection, service: str, runs: dict[str, LoginThres
 
 def starts(db: sqlite3.Connection, service: str, now: datetime) -> LoginStarts:
     """Return the starts of the last 24 hours."""
-    row = db.execute(
-        """SELECT coalesce(sum(starts), 0) AS count, coalesce(sum(by_manager), 0) AS own, max(at) AS last
-           FROM discord_starts WHERE service = ? AND at > ?""",
-        (service, seconds(now - DAY)),
-    ).fetchone()
-    return LoginStarts(row["count"], row["own"], maybe_moment(row["last"]))
+    return _starts(db, service, now - DAY)
 
 
 def starts_after(db: sqlite3.Connection, service: str, since: datetime) -> int:
+    return _starts(db, service, since).count
+
+
+def _starts(db: sqlite3.Connection, service: str, since: datetime) -> LoginStarts:
     row = db.execute(
-        "SELECT coalesce(sum(starts), 0) AS count FROM discord_starts WHERE service = ? AND at > ?",
+        """SELECT coalesce(sum(starts), 0) AS count, coalesce(sum(by_manager), 0) AS own, max(at) AS last
+           FROM discord_starts WHERE service = ? AND at > ?""",
         (service, seconds(since)),
     ).fetchone()
-    return int(row["count"])
+    return LoginStarts(row["count"], row["own"], maybe_moment(row["last"]))
 
 
 def save_outage(db: sqlite3.Connection, value: Outage) -> None:

@@ -14,7 +14,7 @@ from opsbot.store.rows import dump, maybe_seconds, moment, seconds
 def flap(
     db: sqlite3.Connection, number: int, flaps: Flaps, down_since: datetime | None, down_for: timedelta
 ) -> Incident | None:
-    """Store state changes (kept after the flapping) and downtime; returns the incident."""
+    """Store state changes (kept after flapping) and downtime; return the incident."""
     db.execute(
         """UPDATE incidents SET flaps_since = ?, flaps = ?, flapped_at = ?, down_since = ?, down_for = ?,
              revision = revision + 1 WHERE id = ?""",

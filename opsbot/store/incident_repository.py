@@ -29,6 +29,8 @@ from opsbot.store.rows import (
     unpacked,
 )
 
+SILENCED = ("silenced", "it came and went while the service was silenced")
+"""Why a notification was dropped: its incident came and went in a silence. The second is of earlier versions."""
 LISTED_MOST = 5
 """Number of affected services with separate timeline entries."""
 EVENTS_FIRST, EVENTS_LAST = 20, 180
@@ -52,7 +54,7 @@ def save_healths(db: sqlite3.Connection, found: Iterable[tuple[str, str, CheckHe
 
 
 def save_answered(db: sqlite3.Connection, service: str, name: str, run: str | None) -> None:
-    """Keep in which run a check has passed once: its failures count at once from then on."""
+    """Store in which run a check passed once: its failures count from then on."""
     db.execute(
         """INSERT INTO health (service, name, verdict, run) VALUES (?1, ?2, 'unknown', ?3)
            ON CONFLICT (service, name) DO UPDATE SET run = ?3""",
@@ -275,7 +277,7 @@ def add_event(
     counted: AttemptBy | None = None,
     quiet: bool = False,
 ) -> Incident | None:
-    """Add an event to an open incident, and fold it into what recovery knows: all in one transaction.
+    """Add an event to an open incident and to its recovery, in one transaction.
 
     The incident afterwards; None where it is unknown or over. evidence, cause: newer ones that came with it. worse: the
     incident has grown: an acknowledgement of it is void. counted: who made a restart that counts against the budget.
@@ -366,9 +368,7 @@ def close_incident(
     card = outbox.card(db, NotificationKind.INCIDENT, number)
     stormed = card is not None and card.storm is not None and card.tries == 0
     if (silenced or stormed) and card is not None and card.told_at is None:
-        why = (
-            "it was sent with others and is resolved" if stormed else "it came and went while the service was silenced"
-        )
+        why = "storm" if stormed else SILENCED[0]
         outbox.drop(db, card.id, why)
         db.execute(
             """UPDATE notices SET dropped = ? WHERE kind IN ('call', 'timeline', 'reminder', 'escalation')
@@ -403,7 +403,7 @@ def incidents(
 
 
 def add_recovery(db: sqlite3.Connection, service: str, now: datetime, by: AttemptBy = AttemptBy.OPSBOT) -> None:
-    """Record that opsbot is about to restart the service, or its manager has after a crash; it counts in the budget."""
+    """Record a restart by opsbot, or by the manager after a crash; it counts."""
     db.execute("INSERT INTO recoveries (service, at, actor) VALUES (?, ?, ?)", (service, seconds(now), by))
 
 

@@ -113,7 +113,7 @@ def claim(
 
 
 def _set_aside(db: sqlite3.Connection, number: int, now: datetime) -> bool:
-    """Have a deployment that waits make way for another; False where it does not wait any more."""
+    """Have a waiting deployment make way for another; False if it does not wait."""
     found = deployment(db, number)
     if found is None or found.phase is not Phase.WAITING:
         return False
@@ -273,7 +273,7 @@ def quarantined(db: sqlite3.Connection, service: str) -> dict[str, Quarantine]:
 
 
 def lift_quarantine(db: sqlite3.Connection, service: str) -> tuple[str, ...]:
-    """Allow automatic deploys of every quarantined commit of a service again; returns the commits."""
+    """Allow automatic deploys of a service's quarantined commits; return them."""
     rows = db.execute("DELETE FROM quarantine WHERE service = ? RETURNING commit_id", (service,)).fetchall()
     return tuple(row["commit_id"] for row in rows)
 

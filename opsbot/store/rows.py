@@ -58,7 +58,8 @@ def packed(value: Any) -> list[object]:
 
 
 def unpacked(kind: Callable[..., T], found: Sequence[object]) -> T:
-    return kind(*(read(one) for read, one in zip(_readers(kind).values(), found, strict=True)))
+    pairs = zip(_readers(kind).values(), found, strict=True)
+    return kind(*[one if read is None else read(one) for read, one in pairs])
 
 
 def _json(value: object) -> object:
@@ -78,14 +79,17 @@ def columns(value: Any) -> dict[str, object]:
 
 
 def from_row(kind: Callable[..., T], row: sqlite3.Row, **given: object) -> T:
-    """The dataclass that a row holds. given: the fields that are no columns, or not in the usual form."""
-    return kind(**given, **{name: read(row[name]) for name, read in _readers(kind).items() if name not in given})
+    """The dataclass in a row. given: fields that are no plain columns."""
+    for name, read in _readers(kind).items():
+        if name not in given:
+            given[name] = row[name] if read is None else read(row[name])
+    return kind(**given)
 
 
 def insert(
     db: sqlite3.Connection, table: str, values: Mapping[str, object], verb: str = "INSERT", conflict: str = ""
 ) -> sqlite3.Cursor:
-    """Insert a row. verb: "INSERT OR REPLACE" where it may exist. conflict: the key of one to update instead."""
+    """Insert a row. verb: may replace one. conflict: the key of one to update instead."""
     query = f"{verb} INTO {table} ({', '.join(values)}) VALUES ({', '.join('?' * len(values))})"
     if conflict:
         query += f" ON CONFLICT ({conflict}) DO UPDATE SET {', '.join(f'{name} = excluded.{name}' for name in values)}"
@@ -98,13 +102,13 @@ def put_row(db: sqlite3.Connection, table: str, value: Any) -> None:
 
 
 @cache
-def _readers(kind: Any) -> dict[str, Callable[[Any], Any]]:
-    """How the value of each field is read, by the type of the field."""
+def _readers(kind: Any) -> dict[str, Callable[[Any], Any] | None]:
+    """How the value of each field is converted, by the type of the field; None: it is taken as it is."""
     hints = get_type_hints(kind)
     return {one.name: _reader(hints[one.name]) for one in fields(kind)}
 
 
-def _reader(hint: Any) -> Callable[[Any], Any]:
+def _reader(hint: Any) -> Callable[[Any], Any] | None:
     kind = next(each for each in get_args(hint) if each is not NoneType) if get_origin(hint) is UnionType else hint
     if kind is Message:
         return message_in
@@ -114,4 +118,4 @@ def _reader(hint: Any) -> Callable[[Any], Any]:
         return lambda value: timedelta(seconds=value)
     if kind is bool or (isinstance(kind, type) and issubclass(kind, Enum)):
         return lambda value: None if value is None else kind(value)
-    return lambda value: value
+    return None

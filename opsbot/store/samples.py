@@ -75,7 +75,7 @@ def points(db: sqlite3.Connection, subject: str, figure: Figure, after: datetime
 
 
 def thin(db: sqlite3.Connection, now: datetime) -> int:
-    """Thin samples older than a day, delete those of two weeks; returns how many remain."""
+    """Thin samples older than a day, delete old ones; return how many remain."""
     step = int(COARSE.total_seconds())
     # Whole intervals only: a split interval would be thinned twice.
     before = int(seconds(now - RAW_FOR)) // step * step

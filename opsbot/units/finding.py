@@ -48,8 +48,8 @@ class LintFacts:
     user: bool = False
 
 
-def at(unit: UnitFile, setting: Setting, what: str, fix: str, severity: Severity = Severity.TRAP) -> LintFinding:
-    return LintFinding(unit.name, severity, setting.path, setting.line, setting.key, what, fix)
+def at(setting: Setting, what: str, fix: str, severity: Severity = Severity.TRAP) -> LintFinding:
+    return LintFinding(setting.unit, severity, setting.path, setting.line, setting.key, what, fix)
 
 
 def lacks(

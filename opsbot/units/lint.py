@@ -23,8 +23,8 @@ JUST_IN_TIME = frozenset({"node", "nodejs", "npm", "npx", "yarn", "pnpm", "bun",
 
 def lint_unit(unit: UnitFile, facts: LintFacts | None = None) -> list[LintFinding]:
     known = facts or LintFacts()
-    found = [trap for rule in _RULES for trap in rule(unit, known)]
-    return sorted(found, key=lambda trap: trap.severity is Severity.NOTE)
+    found = [finding for rule in _RULES for finding in rule(unit, known)]
+    return sorted(found, key=lambda finding: finding.severity is Severity.NOTE)
 
 
 def _notifies(unit: UnitFile) -> bool:
@@ -39,14 +39,12 @@ def _watchdog(unit: UnitFile, _: LintFacts) -> Iterator[LintFinding]:
     every = show_duration(timedelta(seconds=span))
     if not _notifies(unit):
         yield at(
-            unit,
             setting,
             f"without Type=notify systemd kills a healthy service every {every} with SIGABRT",
             "Remove it, or set Type=notify in a service that sends READY=1 and WATCHDOG=1 (sd_notify(3))",
         )
     elif (access := unit.last("Service", "NotifyAccess")) is not None and access.value == "none":
         yield at(
-            unit,
             access,
             "the service's notifications are ignored: it never counts as started, and its watchdog kills it",
             "Set NotifyAccess=main",
@@ -66,7 +64,6 @@ def _start_limit(unit: UnitFile, _: LintFacts) -> Iterator[LintFinding]:
     if starts <= LOGINS_A_DAY:
         return
     yield at(
-        unit,
         off,
         f"systemd never gives up: a service that fails at startup is started up to {starts:,.0f} times a day "
         f"(RestartSec={value(unit, 'RestartSec', '100ms')}); Discord allows a bot {LOGINS_A_DAY} logins a day and "
@@ -81,14 +78,13 @@ def _network(unit: UnitFile, facts: LintFacts) -> Iterator[LintFinding]:
     after = any(word == target for word, _ in unit.items("Unit", "After"))
     if wants and not after and not facts.user:
         yield at(
-            unit,
             wants[0],
             f"without After={target} the service is started concurrently, before the network is up",
             f"Add After={target}",
         )
     if facts.user and (wants or after):
         first = wants[0] if wants else next(s for w, s in unit.items("Unit", "After") if w == target)
-        yield at(unit, first, "a user's systemd has no such target, so it has no effect", "Remove it", Severity.NOTE)
+        yield at(first, "a user's systemd has no such target, so it has no effect", "Remove it", Severity.NOTE)
 
 
 def _written_code(unit: UnitFile, facts: LintFacts) -> Iterator[LintFinding]:
@@ -103,7 +99,6 @@ def _written_code(unit: UnitFile, facts: LintFacts) -> Iterator[LintFinding]:
             name = next((PurePosixPath(word).name for word in words[1:] if "=" not in word and word[:1] != "-"), "")
         if name in JUST_IN_TIME:
             yield at(
-                unit,
                 setting,
                 f"{name} generates code at run time and is killed at startup (SIGTRAP)",
                 "Set MemoryDenyWriteExecute=no for this service",
@@ -120,7 +115,7 @@ def _restart(unit: UnitFile, _: LintFacts) -> Iterator[LintFinding]:
     if setting is None:
         yield lacks(unit, "Service", "Restart", what, fix)
     else:
-        yield at(unit, setting, what, fix, Severity.NOTE)
+        yield at(setting, what, fix, Severity.NOTE)
 
 
 def _user(unit: UnitFile, facts: LintFacts) -> Iterator[LintFinding]:
@@ -133,14 +128,13 @@ def _user(unit: UnitFile, facts: LintFacts) -> Iterator[LintFinding]:
         if setting is None:
             yield lacks(unit, "Service", "User", what, fix, Severity.TRAP)
         else:
-            yield at(unit, setting, what, fix)
+            yield at(setting, what, fix)
 
 
 def _children(unit: UnitFile, _: LintFacts) -> Iterator[LintFinding]:
     setting = unit.last("Service", "KillMode")
     if setting is not None and setting.value == "process":
         yield at(
-            unit,
             setting,
             "a stop ends only the main process: children keep running the old release and occupy its port",
             "Remove it (control-group is the default), or set KillMode=mixed",
@@ -151,7 +145,6 @@ def _forking(unit: UnitFile, _: LintFacts) -> Iterator[LintFinding]:
     setting = unit.last("Service", "Type")
     if setting is not None and setting.value == "forking" and unit.last("Service", "PIDFile") is None:
         yield at(
-            unit,
             setting,
             "without PIDFile= systemd guesses the main process: a wrong guess restarts a healthy service or misses "
             "a dead one",
@@ -177,10 +170,9 @@ def _old_keys(unit: UnitFile, _: LintFacts) -> Iterator[LintFinding]:
         found = deprecated(setting)
         if found is not None:
             what, fix, bites = found
-            yield at(unit, setting, what, fix, Severity.TRAP if bites else Severity.NOTE)
+            yield at(setting, what, fix, Severity.TRAP if bites else Severity.NOTE)
         elif (home := misplaced(setting)) is not None:
             yield at(
-                unit,
                 setting,
                 f"it is in [{setting.section}], where systemd ignores it",
                 f"Move it to [{home}]",

@@ -32,7 +32,6 @@ def home(unit: UnitFile, facts: LintFacts) -> Iterator[LintFinding]:
         by = f"by ProtectHome={setting.value} ({setting.path}:{setting.line})"
         hidden = f"{path} is hidden {by}, so the service does not start ({how})"
         yield at(
-            unit,
             place,
             f"{path} remains hidden {by}, so writing there fails" if hides and key == "ReadWritePaths" else hidden,
             "Move it out of the homes (/srv, /opt), or set ProtectHome=tmpfs and BindPaths= for that folder; "
@@ -68,7 +67,6 @@ def missing(unit: UnitFile, facts: LintFacts) -> Iterator[LintFinding]:
         made = any(within(path, one) for one in _made(unit))
         if not word.startswith("-") and path in facts.missing and not facts.user and not made:
             yield at(
-                unit,
                 setting,
                 f"{path} does not exist, so the service does not start (226/NAMESPACE)",
                 f"Create it (tmpfiles.d(5), StateDirectory=), or write -{path}",
@@ -79,7 +77,6 @@ def missing(unit: UnitFile, facts: LintFacts) -> Iterator[LintFinding]:
             continue  # Parts of a release may not exist before its deploy.
         if words[0] in facts.missing:
             yield at(
-                unit,
                 setting,
                 f"{words[0]} does not exist, so the service does not start (203/EXEC)",
                 "Install it, or correct the program's path",
@@ -111,7 +108,6 @@ def release(unit: UnitFile, facts: LintFacts) -> Iterator[LintFinding]:
         pinned = next((word for word in program(setting.value) if within(bare(word), releases)), None)
         if pinned is not None:
             yield at(
-                unit,
                 setting,
                 f"{pinned} is a fixed release, so a deploy does not change what is started",
                 f"Write {current}/... instead",
@@ -123,4 +119,4 @@ def release(unit: UnitFile, facts: LintFacts) -> Iterator[LintFinding]:
             yield lacks(unit, "Service", "WorkingDirectory", what, fix, Severity.TRAP)
     elif not within(bare(directory.value), current) and "%" not in directory.value:
         what = f"{bare(directory.value)} is not in {current}, so a deploy has no effect there"
-        yield at(unit, directory, what, fix, Severity.NOTE if through else Severity.TRAP)
+        yield at(directory, what, fix, Severity.NOTE if through else Severity.TRAP)

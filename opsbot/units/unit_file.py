@@ -34,6 +34,7 @@ _NO_RESET = frozenset(
 class Setting:
     """One assignment. line: from 1; the first line of a continued value."""
 
+    unit: str
     section: str
     key: str
     value: str
@@ -99,7 +100,7 @@ def parse(name: str, files: Iterable[UnitText]) -> UnitFile:
                 continue
             key, equals, value = text.partition("=")
             if equals and section:
-                settings.append(Setting(section, key.strip(), value.strip(), file.path, line))
+                settings.append(Setting(name, section, key.strip(), value.strip(), file.path, line))
     return UnitFile(name, tuple(settings), sections)
 
 

@@ -10,23 +10,17 @@ from opsbot.web.facts import WebSources
 NOT_KEPT = {"Cache-Control": "no-store"}
 
 
-class Health:
-    """Both routes."""
+async def healthz(sources: WebSources, _request: web.Request) -> web.Response:
+    """200 while the event loop answers and no periodic job is overdue, else 503 with those that are."""
+    return _answer("ok", "stuck", sources.stuck())
 
-    def __init__(self, sources: WebSources) -> None:
-        self._sources = sources
 
-    async def healthz(self, _request: web.Request) -> web.Response:
-        """200 while the event loop answers and no loop is overdue, else 503 with those that are."""
-        return _answer("ok", "stuck", self._sources.stuck())
+async def readyz(sources: WebSources, _request: web.Request) -> web.Response:
+    """200 when the store, the managers and Discord's gateway are there, else 503 with what is not.
 
-    async def readyz(self, _request: web.Request) -> web.Response:
-        """200 when the store, the managers and Discord's gateway are there, else 503 with what is not.
-
-        The states of the services are shown beside that; opsbot is ready to deal with one that is down.
-        """
-        reasons = await self._sources.unready()
-        return _answer("ready", "not ready", reasons, services=await self._sources.states())
+    The states of the services are shown beside that; opsbot is ready to deal with one that is down.
+    """
+    return _answer("ready", "not ready", await sources.unready(), services=await sources.states())
 
 
 def _answer(well: str, ill: str, reasons: Sequence[str], **more: Mapping[str, str]) -> web.Response:

@@ -61,21 +61,16 @@ FAMILIES: Mapping[str, tuple[str, str]] = {
 """Help text and labels. Names ending in `_total` count since this process started; the others are gauges."""
 
 
-class Metrics:
-    """The route. prometheus_client is imported at the first scrape: it costs memory, and not everybody scrapes."""
-
-    def __init__(self, sources: WebSources) -> None:
-        self._sources = sources
-
-    async def metrics(self, _request: web.Request) -> web.Response:
-        samples = await self._sources.samples()
-        # In a thread: the import, and opsbot's own figures, read files.
-        text = await asyncio.to_thread(_text, samples)
-        return web.Response(body=text, headers={"Content-Type": CONTENT_TYPE, "Cache-Control": "no-store"})
+async def metrics(sources: WebSources, _request: web.Request) -> web.Response:
+    samples = await sources.samples()
+    # In a thread: the import, and opsbot's own figures, read files.
+    text = await asyncio.to_thread(_text, samples)
+    return web.Response(body=text, headers={"Content-Type": CONTENT_TYPE, "Cache-Control": "no-store"})
 
 
 def _text(samples: Sequence[Sample]) -> bytes:
-    from prometheus_client import CollectorRegistry, ProcessCollector, generate_latest  # noqa: PLC0415 - see Metrics
+    # Imported at the first scrape: it costs memory, and not everybody scrapes.
+    from prometheus_client import CollectorRegistry, ProcessCollector, generate_latest  # noqa: PLC0415
 
     registry = CollectorRegistry()
     ProcessCollector(registry=registry)
@@ -90,7 +85,7 @@ class LiveCollector:
         self._samples = samples
 
     def collect(self) -> "Iterator[Metric]":
-        from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily  # noqa: PLC0415 - see Metrics
+        from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily  # noqa: PLC0415 - see `_text`
 
         families: dict[str, CounterMetricFamily | GaugeMetricFamily] = {
             name: (CounterMetricFamily if name.endswith("_total") else GaugeMetricFamily)(

@@ -1,14 +1,15 @@
 """The HTTP endpoint: routes, opening and closing."""
 
 import os
+from functools import partial
 
 from aiohttp import web
 
 from opsbot.config import Http
 from opsbot.web.facts import WebSources
-from opsbot.web.health import Health
+from opsbot.web.health import healthz, readyz
 from opsbot.web.hooks import BODY_MOST, Hooks
-from opsbot.web.metrics import Metrics
+from opsbot.web.metrics import metrics
 
 
 class Web:
@@ -31,10 +32,8 @@ class Web:
 
 def build(sources: WebSources, hooks: Hooks) -> web.Application:
     app = web.Application(client_max_size=BODY_MOST)
-    health, metrics = Health(sources), Metrics(sources)
-    app.router.add_get("/healthz", health.healthz)
-    app.router.add_get("/readyz", health.readyz)
-    app.router.add_get("/metrics", metrics.metrics)
+    for path, handler in (("/healthz", healthz), ("/readyz", readyz), ("/metrics", metrics)):
+        app.router.add_get(path, partial(handler, sources))
     app.router.add_post("/hooks/{forge}", hooks.push)
     return app
 

@@ -34,7 +34,7 @@ from opsbot.core.deployment import (
 )
 from opsbot.core.flapping import Flaps
 from opsbot.core.health import CheckHealth, ProbeResult, Verdict
-from opsbot.core.incident import legacy
+from opsbot.core.incident import IncidentEvent, IncidentEventKind
 from opsbot.core.message import plain
 from opsbot.core.model import (
     DeliveryTest,
@@ -299,8 +299,8 @@ async def incidents(here: World) -> None:
         (("page", plain("503")),),
     )
     events = (
-        legacy(at(4), f"restart 1 of 3, again at <t:{at(5).timestamp():.0f}:T>"),
-        legacy(at(5), "restarted by bob"),
+        _legacy(at(4), f"restart 1 of 3, again at <t:{at(5).timestamp():.0f}:T>"),
+        _legacy(at(5), "restarted by bob"),
     )
     dependents = (Dependent("bot", plain("refused"), at(3.5)), Dependent("web", plain("refused"), at(3.5), at(4)))
     flaps = Flaps((), at(2), 8, at(5))
@@ -431,3 +431,8 @@ def main() -> None:
 
 if __name__ == "__main__":
     main()
+
+
+def _legacy(when: datetime, text: str) -> IncidentEvent:
+    """An entry that an earlier version stored as a sentence."""
+    return IncidentEvent(IncidentEventKind.LEGACY, when, {"text": text})

@@ -184,5 +184,5 @@ def test_an_incident_comes_back_as_it_was(at: datetime, text: str, since: dateti
     assert (sent["checks"], sent["flapping"], sent["changes"]) == ([[text, text]], since is not None, count)
     assert (sent["exit"], sent["ended_by"], sent["downtime"]) == ("exit 1", "", 0)
     again = decode(IncidentReply, sent)
-    assert (again.cause, again.checks, again.ended_by) == (plain(text), ((text, plain(text)),), None)
+    assert (again.cause, again.evidence.checks, again.ended_by) == (plain(text), ((text, plain(text)),), None)
     assert json.loads(json.dumps(encode(again))) == sent

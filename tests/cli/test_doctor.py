@@ -106,6 +106,12 @@ def test_what_mends_several_is_advised_once() -> None:
     assert "2. warning /srv/x: mode\n     → as 1" in text
 
 
+def test_each_area_has_a_title() -> None:
+    found = [Subject(area).passed(f"{area} check", "fine") for area in Area]
+    text = "\n".join(doctor.lines(report("me", [found]), Paint(on=False), 80))
+    assert all(f"{area} check" in text for area in Area)
+
+
 def test_what_others_rest_on_is_mended_first() -> None:
     told = report(
         "me",

@@ -2,6 +2,8 @@
 
 from datetime import timedelta
 
+import pytest
+
 from opsbot.core.leak import judge
 from opsbot.core.message import plain
 from opsbot.core.model import ADVICE, Evidence, NotificationKind
@@ -34,7 +36,9 @@ async def test_the_card_of_a_full_disk_has_its_mend_and_who_uses_it_and_nothing_
     assert not {"Restart", "Roll back", "Logs"} & set(buttons_of(card))
     await world.recover("host:disk:/", "well again: 50 % used")
     await world.all_told()
-    assert any("The host's disk / needed attention for" in message["content"] for message in world.posted())
+    await world.until(
+        lambda: any("The host's disk / needed attention for" in message["content"] for message in world.posted())
+    )
     thread = world.standin.messages(int(card["id"]))
     assert any("resolved after" in message["content"] for message in thread)
 
@@ -84,6 +88,7 @@ async def test_status_of_a_service_says_how_its_memory_grows_and_draws_it(world:
     assert calm["attachments"] == []
 
 
+@pytest.mark.real_time  # the Date of answers is of this host
 async def test_discords_answers_tell_how_the_clock_stands(world: World) -> None:
     await world.until(lambda: world.engine.measured.drift.seconds(world.now()) is not None)
     assert world.engine.measured.drift.seconds(world.now()) == 0.0

@@ -29,7 +29,7 @@ from opsbot.core.inhibitors import Inhibitors
 from opsbot.core.message import plain
 from opsbot.core.model import INCIDENT_KINDS, Evidence, Incident, Live
 from opsbot.core.storm import StormVerdict
-from opsbot.daemon.wiring import _discord_bots
+from opsbot.daemon.wiring import _discord_bots, _presence_cache
 from opsbot.deploy.deployer import Deployer
 from opsbot.deploy.poll import Poller
 from opsbot.deploy.verify import Verifier
@@ -118,6 +118,13 @@ def config_for(folder: Path, api_url: str, services: tuple[str, ...] = ("api", "
     )
 
 
+def loop_clock() -> Callable[[], datetime]:
+    """The time of day by the event loop's clock: nothing under test compares two clocks, and this one may jump."""
+    loop, begun = asyncio.get_running_loop(), datetime.now(UTC)
+    at = loop.time()
+    return lambda: begun + timedelta(seconds=loop.time() - at)
+
+
 @dataclass
 class Parts:
     """The engine and what it is made of. `shift` moves its clock. supervisor: where the services are real ones.
@@ -134,43 +141,43 @@ class Parts:
     growth: dict[str, Growth] = field(default_factory=dict)
     shift: timedelta = timedelta(0)
 
+    clock: Callable[[], datetime] = field(default_factory=loop_clock)
+
     def now(self) -> datetime:
-        return datetime.now(UTC) + self.shift
+        return self.clock() + self.shift
 
 
 @asynccontextmanager
 async def open_parts(config: Config, *, supervised: bool = False) -> AsyncIterator[Parts]:
     """The real engine over the real store; a calm manager plays its services. supervised: they are real, and polled."""
     opened: list[Parts] = []
+    now = loop_clock()
 
     def clock() -> datetime:
-        return opened[0].now() if opened else datetime.now(UTC)
+        return opened[0].now() if opened else now()
 
     async with Store(config.state.database) as store, AsyncExitStack() as closing:
         feed, manager = ChangeNotifier(), CalmManager(config.services, clock)
         supervisor = Supervisor(config.services, config.state.services, clock) if supervised else None
         managers: dict[str, ServiceManager] = dict.fromkeys(config.services, supervisor or manager)
-        discord_bots, vetoes = _discord_bots(config, store, feed, managers, clock), Inhibitors()
-        presence_cache = discord_bots.presence_cache if discord_bots else None
-        prober = Prober(clock=clock, presence=presence_cache.look if presence_cache else None)
+        presence_cache, vetoes = _presence_cache(config, clock), Inhibitors()
+        prober = Prober(clock=clock, presence=presence_cache.seen if presence_cache else None)
         closing.callback(prober.close)
         verifier = Verifier(prober, managers, clock)
         deployer = Deployer(config, store, feed, managers, verifier, clock, inhibitors=vetoes)
-        windows = MaintenanceWindows(config.windows, config.services, store, feed, clock)
-        windows.object_to(vetoes)
-        watcher = ServiceMonitor(config.services, store, feed, managers, prober, deployer, clock, vetoes=vetoes)
+        windows = MaintenanceWindows(config.windows, config.services, store, feed, clock, vetoes)
+        watcher = ServiceMonitor(config.services, store, feed, managers, prober, deployer, clock, inhibitors=vetoes)
+        discord_bots = _discord_bots(config, store, feed, managers, clock, presence_cache, watcher, vetoes)
         poller = Poller(config, store, feed, deployer, clock, inhibitors=vetoes) if supervised else None
         growth: dict[str, Growth] = {}
         engine = Engine(
             *(config, store, feed, managers, deployer, watcher, clock),
             poller=poller,
-            vetoes=vetoes,
+            inhibitors=vetoes,
             discord_bots=discord_bots,
             measured=Measurements(growth),
         )
-        if discord_bots is not None:
-            discord_bots.join(watcher, vetoes)
-        opened.append(Parts(store, feed, manager, engine, windows, supervisor, growth))
+        opened.append(Parts(store, feed, manager, engine, windows, supervisor, growth, clock=now))
         if supervisor is not None:
             closing.push_async_callback(supervisor.close)
             await supervisor.open()
@@ -246,6 +253,12 @@ class World:
         """Until nothing is left in the outbox."""
         async with asyncio.timeout(seconds):
             while (await self.store.read(outbox.waiting))[0]:
+                await asyncio.sleep(0.01)  # between two looks
+
+    async def cards_true(self, seconds: float = 30.0) -> None:
+        """Until every card shows the latest state of its subject."""
+        async with asyncio.timeout(seconds):
+            while await self.store.read(outbox.stale_cards):
                 await asyncio.sleep(0.01)  # between two looks
 
     def posted(self) -> list[Json]:
@@ -338,7 +351,13 @@ async def open_world(
     **options: Any,
 ) -> AsyncIterator[World]:
     """A world whose bot is not started yet. changed: makes its configuration another. supervised: see `open_parts`."""
-    async with Standin(**{"limit_seconds": LIMIT_SECONDS, "interaction_deadline": DEADLINE, **options}) as standin:
+    now = loop_clock()
+    given: dict[str, Any] = {
+        "limit_seconds": LIMIT_SECONDS,
+        "interaction_deadline": DEADLINE,
+        "clock": lambda: now().timestamp(),
+    }
+    async with Standin(**given | options) as standin:
         config = changed(config_for(folder, standin.api_url))
         async with open_parts(config, supervised=supervised) as parts:
             world = World(standin, config, parts)

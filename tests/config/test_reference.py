@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 import tomli
 
-from docs.reference import reference
+from docs.reference import default_text, reference, toml
 from opsbot.config import CheckKind, Config, ManagerKind
 from opsbot.config_file import check, load
 from opsbot.config_file.schema import ROOT, Table, TableKey, header, walk
@@ -58,7 +58,7 @@ def test_the_example_is_the_two_services_of_the_voice_meeting_bot() -> None:
 @pytest.mark.parametrize(("path", "key"), [(path, key) for path, _, key in KEYS], ids=NAMES)
 def test_every_key_stands_in_the_example_with_its_default(path: str, key: TableKey) -> None:
     section = example_sections()[path]
-    default = key.default_text
+    default = default_text(key)
     assert re.search(rf"^(?:# )?{key.name} = ", section, re.MULTILINE)
     if default:
         commented = rf"^# {key.name} = {re.escape(default)}$"
@@ -71,7 +71,7 @@ def test_every_key_stands_in_the_reference_with_its_default(path: str, table: Ta
     section = reference_sections()[header(path, table) or "At the top of the file"]
     row = re.search(rf"^\| `{key.name}` \| .+? \| (.+?) \| .+ \|$", section, re.MULTILINE)
     assert row is not None
-    assert row[1] == (f"`{key.default_text}`" if key.default_text else key.unset or "required")
+    assert row[1] == (f"`{default_text(key)}`" if default_text(key) else key.unset or "required")
 
 
 def test_the_reference_is_up_to_date() -> None:
@@ -99,7 +99,7 @@ def test_every_key_fills_a_field_and_every_field_has_a_key() -> None:
 def test_every_example_and_every_default_is_itself_right(path: str, key: TableKey) -> None:
     text = f"key = {key.kind.example}"
     value = key.kind.read(tomli.loads(text)["key"])
-    assert key.kind.read(tomli.loads(f"key = {key.kind.show(value)}")["key"]) == value
-    default = key.default_text
+    assert key.kind.read(tomli.loads(f"key = {toml(value, key.declared.format)}")["key"]) == value
+    default = default_text(key)
     if default and default not in {'""', "[]", "{}"}:
         assert key.kind.read(tomli.loads(f"key = {default}")["key"]) == key.default, path

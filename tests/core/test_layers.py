@@ -2,7 +2,7 @@
 
 import pytest
 
-from opsbot.core.layers import FailingCheck, untangle
+from opsbot.core.dependencies import FailingCheck, untangle
 from opsbot.core.message import plain
 
 

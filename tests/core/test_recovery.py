@@ -7,6 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from opsbot.core.deployment import Phase
 from opsbot.core.incident import EscalationReason, IncidentCause, IncidentEvent, IncidentEventKind, Resolution, event
 from opsbot.core.message import message, plain
 from opsbot.core.recovery import (
@@ -45,6 +46,9 @@ def after(*events: IncidentEvent) -> RecoveryState:
 
 
 RESTARTING = event(IncidentEventKind.RESTARTING, at(10), attempt=1, of=3, units=())
+STUCK_ROLLBACK = event(
+    IncidentEventKind.DEPLOYMENT_ENDED, at(20), deployment=3, kind="rollback", phase=str(Phase.STUCK)
+)
 
 
 # Decisions
@@ -70,6 +74,12 @@ def test_an_incident_that_began_with_a_release_ends_in_a_rollback() -> None:
 def test_an_old_release_is_not_blamed() -> None:
     facts = replace(FACTS, live_since=at(-86400), previous="r1")
     assert next_step(tried(T0, at(10), at(30)), facts, LADDER, at(100)).rung is RecoveryAction.CALL_HUMAN
+
+
+def test_a_release_that_came_after_the_incident_began_is_not_blamed() -> None:
+    facts = replace(FACTS, live_since=at(30), previous="r1")
+    step = next_step(replace(tried(T0, T0, T0)), facts, LADDER, at(60))
+    assert step.rung is RecoveryAction.CALL_HUMAN
 
 
 def test_a_person_is_never_fought() -> None:
@@ -165,6 +175,12 @@ def test_a_start_after_a_death_is_the_managers_and_another_is_somebodys() -> Non
     assert state.attempts == (Attempt(at(2), AttemptBy.PERSON),)
 
 
+def test_a_deployment_starts_what_was_dead() -> None:
+    died, ended = event(IncidentEventKind.DIED, T0, exit=None), IncidentEventKind.DEPLOYMENT_ENDED
+    for phase in (Phase.LIVE, Phase.UNDONE, Phase.STUCK):
+        assert not after(died, event(ended, at(5), deployment=3, kind="deploy", phase=str(phase))).is_dead
+
+
 @pytest.mark.parametrize("kind", sorted(RESETS))
 def test_a_reset_forgets_what_was_tried_and_says_what_reset_it(kind: IncidentEventKind) -> None:
     rolled_back = event(IncidentEventKind.ROLLING_BACK, at(11), release="r1")
@@ -189,6 +205,7 @@ def test_a_reset_forgets_what_was_tried_and_says_what_reset_it(kind: IncidentEve
             (event(IncidentEventKind.DIED, at(1)), event(IncidentEventKind.STARTED_BY_MANAGER, at(2), pid=7)),
             message(Resolution.STARTED_BY_MANAGER, pid=7),
         ),
+        ((STUCK_ROLLBACK,), message(Resolution.NOT_BY_RECOVERY)),
         ((event(IncidentEventKind.RESTARTED_BY, at(1), actor="mia"),), message(Resolution.RESTARTED_BY, actor="mia")),
     ],
 )

@@ -24,6 +24,7 @@ async def taken(world: World, card: Json, *, rank: str = "operator", why: str = 
 
 
 async def test_the_button_asks_why_and_the_card_and_the_thread_show_who_when_and_why(world: World) -> None:
+    await world.live("api", "r1", "r2")
     await world.start()
     card = await opened(world)
     response = await world.person("operator").click(card, "Acknowledge")

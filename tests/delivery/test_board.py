@@ -152,6 +152,7 @@ async def test_killed_before_it_knows_that_it_was_posted_it_finds_its_board(worl
     assert len(world.posted()) == 1
 
 
+@pytest.mark.real_time
 async def test_killed_at_any_moment_there_is_one_board(world: World) -> None:
     """A process of its own, with SIGKILL, at moments spread over its first steps."""
     for number in range(6):

@@ -2,7 +2,6 @@
 
 import asyncio
 import threading
-import time
 from collections.abc import AsyncIterator
 from pathlib import Path
 
@@ -162,19 +161,19 @@ async def test_used_up_session_starts_are_waited_for(world: World) -> None:
     limit = {"total": 1000, "remaining": 0, "reset_after": 1000, "max_concurrency": 1}
     body = {"url": world.standin.gateway_url, "shards": 1, "session_start_limit": limit}
     world.standin.faults.answer("GET", "/gateway/bot$", status=200, body=body)
-    began = time.monotonic()
+    began = asyncio.get_running_loop().time()
     await world.start(wait=False)
     await world.until(lambda: world.states and "session starts" in world.states[-1].problem)
     await works(world)
-    assert time.monotonic() - began >= 1.0
+    assert asyncio.get_running_loop().time() - began >= 1.0
 
 
 async def test_two_identifies_are_five_seconds_apart(world: World) -> None:
     await world.start(pace=ConnectPace(retry_first=0.02, identify=1.0, invalidated=0.02))
-    began = time.monotonic()
+    began = asyncio.get_running_loop().time()
     world.standin.faults.drop_gateway(resumable=False)
     await world.until(lambda: world.standin.gateway.starts == 2)
-    assert time.monotonic() - began > 0.5
+    assert asyncio.get_running_loop().time() - began > 0.9
     assert ConnectPace().identify == 5.0
 
 

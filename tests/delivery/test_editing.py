@@ -25,13 +25,8 @@ def _with_mark(mark: str) -> Callable[[Json], bool]:
     return lambda message: mark in text_of(message)
 
 
-async def no_stale_cards(world: World, seconds: float = 15.0) -> None:
-    async with asyncio.timeout(seconds):
-        while await world.store.read(outbox.stale_cards):
-            await asyncio.sleep(0.01)  # between two looks
-
-
 async def test_many_changes_become_few_edits_and_the_last_state_is_shown(world: World) -> None:
+    await world.live("api", "r0", "r1")
     await world.start(channel_pace=sender.DeliveryPace(card=0.3, limits=LIMITS))
     value = await world.deployment(release_from="r0")
     await world.standin.wait_for_message(lambda m: "#d1" in text_of(m))
@@ -40,7 +35,7 @@ async def test_many_changes_become_few_edits_and_the_last_state_is_shown(world: 
             value = await world.change(value, phase=phase, steps=(step(f"{phase} {number}", phase, ok=None),))
             await asyncio.sleep(0.01)  # changes come one after the other
     await world.change(value, phase=Phase.LIVE, live_at=world.now(), commit_to="b" * 40, steps=())
-    await no_stale_cards(world)
+    await world.cards_true()
     (card,) = world.posted()
     assert "✅ api runs `bbbbbbb`" in card["content"]
     assert buttons_of(card) == ["Roll back", "Logs"]
@@ -55,7 +50,7 @@ async def test_edits_keep_to_discords_own_limits(world: World) -> None:
     for number in range(40):
         value = await world.change(value, phase=Phase.FETCHING, commits=commits(f"title {number}"))
         await asyncio.sleep(0.05)  # more often than it may be edited
-    await no_stale_cards(world)
+    await world.cards_true()
     assert [request.status for request in edits(world)] == [200] * len(edits(world))
     assert 3 <= len(edits(world)) < 40
 
@@ -71,7 +66,7 @@ async def test_edits_of_messages_older_than_an_hour_are_so_few_that_discord_refu
         for index, value in enumerate(values):
             values[index] = await world.change(value, phase=Phase.FETCHING, commits=commits(f"title {number}"))
         await asyncio.sleep(0.05)  # an edit each, not one for all four
-    await no_stale_cards(world, 30)
+    await world.cards_true()
     assert [request.status for request in edits(world)] == [200] * len(edits(world)), "in no header, so nobody waits"
     assert len(edits(world)) >= 4, "more than Discord takes at once"
     assert all("title 3" in text_of(message) for message in world.posted())
@@ -90,7 +85,7 @@ async def test_a_refused_edit_of_an_old_message_is_made_later(world: World) -> N
     value = await world.deployment()
     await world.standin.wait_for_message(lambda m: "#d1" in text_of(m))
     await world.change(value, phase=Phase.FAILED, failed_in=Phase.FETCHING)
-    await no_stale_cards(world)
+    await world.cards_true()
     assert "api: fetch of" in world.posted()[0]["content"]
 
 
@@ -100,7 +95,7 @@ async def test_a_deleted_card_is_left_alone(world: World) -> None:
     card = await world.standin.wait_for_message(lambda m: "#d1" in text_of(m))
     world.standin.delete_message(card["id"])
     await world.change(value, phase=Phase.FETCHING)
-    await no_stale_cards(world)
+    await world.cards_true()
     await world.change(value, revision=value.revision + 1, phase=Phase.PREPARING)
     await asyncio.sleep(0.3)  # what must not happen would have by then
     assert len(edits(world)) == 1
@@ -116,7 +111,7 @@ async def test_a_card_that_may_not_be_edited_is_not_tried_again_and_again(world:
     assert len(edits(world)) == 1
     world.standin.faults.clear()
     await world.change(value, phase=Phase.FAILED)
-    await no_stale_cards(world)
+    await world.cards_true()
 
 
 async def test_a_card_equal_to_what_it_shows_costs_no_request(world: World) -> None:
@@ -124,10 +119,10 @@ async def test_a_card_equal_to_what_it_shows_costs_no_request(world: World) -> N
     value = await world.deployment()
     await world.standin.wait_for_message(lambda m: "#d1" in text_of(m))
     value = await world.change(value, phase=Phase.FETCHING)
-    await no_stale_cards(world)
+    await world.cards_true()
     before = len(edits(world))
     await world.change(value)
-    await no_stale_cards(world)
+    await world.cards_true()
     assert len(edits(world)) == before
 
 
@@ -139,7 +134,7 @@ async def test_the_next_process_brings_the_card_to_its_end(world: World) -> None
     await world.kill()
     await world.change(value, phase=Phase.FAILED, failed_in=Phase.INSTALLING)
     await world.start()
-    await no_stale_cards(world)
+    await world.cards_true()
     assert "api: installation of" in world.posted()[0]["content"]
 
 
@@ -164,7 +159,7 @@ async def test_edits_wait_while_discord_is_away_and_end_with_the_last_state(worl
     await asyncio.sleep(0.3)  # an edit fails meanwhile
     await world.change(value, phase=Phase.FAILED, failed_in=Phase.FETCHING)
     world.standin.faults.back()
-    await no_stale_cards(world)
+    await world.cards_true()
     assert "api: fetch of" in world.posted()[0]["content"]
 
 
@@ -177,7 +172,7 @@ async def test_cards_of_a_channel_that_is_not_configured_any_more_are_left_alone
     await world.store.write(lambda db: db.execute("UPDATE notices SET channel_id = 5").rowcount)
     await world.start(channel_pace=BRISK)
     await world.change(value, phase=Phase.FETCHING)
-    await no_stale_cards(world)
+    await world.cards_true()
     card = await world.store.read(outbox.card, NotificationKind.DEPLOYMENT, 1)
     assert card is not None
     assert edits(world) == []
@@ -196,11 +191,11 @@ async def test_what_was_posted_beside_a_card_is_edited_when_somebody_has_it_and_
     assert ["Acknowledge" in buttons_of(message) for message in (call, ping)] == [True, True]
     response = await world.person("operator").click(card, "Acknowledge")
     await (await world.person("operator").submit(response.modal, {"reason": "on it"})).final()
-    await no_stale_cards(world)
+    await world.cards_true()
     posted = {message["id"]: message for message in world.posted()}
     assert ["Acknowledge" in buttons_of(posted[each["id"]]) for each in (call, ping)] == [False, False]
     await world.recover()
-    await no_stale_cards(world)
+    await world.cards_true()
     posted = {message["id"]: message for message in world.posted()}
     for message in (posted[call["id"]], posted[ping["id"]]):
         assert "Resolved at <t:" in message["content"]

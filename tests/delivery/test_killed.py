@@ -5,9 +5,13 @@ import random
 import sys
 from collections.abc import Callable
 
+import pytest
+
 from opsbot.core.model import NotificationKind
 from opsbot.store import outbox
 from tests.cogs.world import Json, World
+
+pytestmark = pytest.mark.real_time
 
 MESSAGES = r"/channels/\d+/messages$"
 NOTICES = 12

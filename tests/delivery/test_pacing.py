@@ -8,7 +8,7 @@ from opsbot.core.deployment import Phase
 from opsbot.core.incident import IncidentEventKind, event
 from opsbot.core.message import plain
 from opsbot.standin.ratelimit import LIMIT, OLD_EDITS, OLD_PERIOD, PERIOD
-from opsbot.store import incident_repository, outbox
+from opsbot.store import incident_repository
 from tests.cogs.world import LIMITS, World, commits, text_of
 
 FAST = sender.DeliveryPace(
@@ -71,8 +71,6 @@ async def test_cards_lines_tails_and_the_probe_together_are_never_refused(world:
         await asyncio.sleep(0.02)  # changes go on while it tells of them: that is the load
     await world.all_told(60)
     await world.until(lambda: any("title 39" in text_of(message) for message in world.posted()), 20)
-    async with asyncio.timeout(20):
-        while await world.store.read(outbox.stale_cards):
-            await asyncio.sleep(0.05)  # between two looks
+    await world.cards_true()
     await world.until(lambda: sum("line 39" in message["content"] for message in world.posted()) == 2, 20)
     assert refused(world) == []

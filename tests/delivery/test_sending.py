@@ -21,6 +21,7 @@ def contents(world: World) -> list[str]:
 
 
 async def test_an_alarm_is_a_card_and_its_end_stands_in_its_thread(world: World) -> None:
+    await world.live("api", "r1", "r2")
     await world.start()
     await world.incident()
     card = await world.standin.wait_for_message(lambda m: "api is DOWN" in m["content"])

@@ -44,13 +44,13 @@ async def test_a_bots_presence_is_seen_from_the_first_session_and_as_it_changes(
     async with open_world(tmp_path, changed=with_bot, privileged_intents=Intent.PRESENCES) as world:
         bot_in(world)
         world.standin.set_presence(BOT, "online")
-        assert presence_cache(world).look(BOT)[0] is None
+        assert presence_cache(world).seen(BOT)[0] is None
         await world.start()
-        await world.until(lambda: presence_cache(world).look(BOT)[0] is True)
+        await world.until(lambda: presence_cache(world).seen(BOT)[0] is True)
         world.standin.set_presence(BOT, "offline")
-        await world.until(lambda: presence_cache(world).look(BOT)[0] is False)
+        await world.until(lambda: presence_cache(world).seen(BOT)[0] is False)
         world.standin.set_presence(BOT, "dnd")
-        await world.until(lambda: presence_cache(world).look(BOT) == (True, message(ProbeCode.ONLINE, status="dnd")))
+        await world.until(lambda: presence_cache(world).seen(BOT) == (True, message(ProbeCode.ONLINE, status="dnd")))
 
 
 @pytest.mark.parametrize("resumable", [True, False])
@@ -59,12 +59,12 @@ async def test_what_changed_while_opsbot_was_cut_off_is_known_afterwards(tmp_pat
         bot_in(world)
         world.standin.set_presence(BOT, "online")
         await world.start()
-        await world.until(lambda: presence_cache(world).look(BOT)[0] is True)
+        await world.until(lambda: presence_cache(world).seen(BOT)[0] is True)
         world.standin.faults.refuse_gateway(0.6)
         world.standin.faults.drop_gateway(resumable=resumable)
-        await world.until(lambda: presence_cache(world).look(BOT)[0] is None)
+        await world.until(lambda: presence_cache(world).seen(BOT)[0] is None)
         world.standin.set_presence(BOT, "offline")
-        await world.until(lambda: presence_cache(world).look(BOT)[0] is False)
+        await world.until(lambda: presence_cache(world).seen(BOT)[0] is False)
 
 
 async def test_without_the_intent_opsbot_says_so_and_goes_on(tmp_path: Path) -> None:
@@ -74,7 +74,7 @@ async def test_without_the_intent_opsbot_says_so_and_goes_on(tmp_path: Path) -> 
         await world.until(lambda: world.link is Link.CONNECTED)
         assert "Developer Portal" in world.states[-1].problem
         assert "Presence Intent" in world.states[-1].problem
-        online, words = presence_cache(world).look(BOT)
+        online, words = presence_cache(world).seen(BOT)
         assert online is None
         assert render(words).startswith("unknown: the Presence Intent is not enabled")
         await world.engine.watcher.look(["api"])

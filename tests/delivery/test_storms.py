@@ -58,12 +58,6 @@ async def later(world: World, minutes: float) -> None:
     await world.all_told(40)
 
 
-async def true_cards(world: World) -> None:
-    async with asyncio.timeout(30):
-        while await world.store.read(outbox.stale_cards):
-            await asyncio.sleep(0.02)  # between two looks
-
-
 def waking(world: World) -> int:
     return sum(not message["flags"] & 1 << 12 for message in world.posted())
 
@@ -94,11 +88,11 @@ async def test_what_came_together_and_went_is_said_by_that_message_and_needs_no_
     await world.store.write(incident_repository.escalate, 3, plain("it did not help"), world.now(), Evidence())
     for name in NAMES[:20]:
         await world.recover(name)
-    await true_cards(world)
+    await world.cards_true()
     assert "Of 40 services that went down at once, 20 still are: s20, " in storm_of(world)["content"]
     for name in NAMES[20:]:
         await world.recover(name)
-    await true_cards(world)
+    await world.cards_true()
     assert storm_of(world)["content"] == "🟢 40 services were down at once. All have recovered."
     await later(world, 20)
     assert len(world.posted()) == 1
@@ -128,7 +122,7 @@ async def test_the_few_that_remain_get_their_cards_which_wake_and_keep_their_cal
     for name in NAMES[3:]:
         await world.recover(name)
     await world.store.write(incident_repository.escalate, 1, plain("it did not help"), world.now(), Evidence())
-    await true_cards(world)
+    await world.cards_true()
     assert "1 needs attention." in storm_of(world)["content"]
     await later(world, 4)
     assert cards(world) == []
@@ -192,7 +186,7 @@ async def test_all_of_a_storm_is_taken_with_one_button_and_its_message_says_by_w
     await world.all_told(30)
     await world.recover("s00")
     await world.store.write(acks.acknowledge, Acknowledgement(2, "somebody", "mine", world.now()))
-    await true_cards(world)
+    await world.cards_true()
     assert "👀 1 of them are acknowledged by somebody." in storm_of(world)["content"]
 
     refused = await world.person("viewer").click(storm_of(world), "Acknowledge all")
@@ -203,7 +197,7 @@ async def test_all_of_a_storm_is_taken_with_one_button_and_its_message_says_by_w
     slow = await world.person("deployer").click(storm_of(world), "Acknowledge all")
     answer = await world.person("operator").submit(form.modal, {"reason": "the *switch* is dead"})
     assert (await answer.final())["content"].startswith("38 incidents acknowledged. Reminders")
-    await true_cards(world)
+    await world.cards_true()
     card = storm_of(world)
     assert "👀 Acknowledged by operator, somebody." in card["content"]
     assert "👀 operator" in text_of(card)
@@ -215,11 +209,11 @@ async def test_all_of_a_storm_is_taken_with_one_button_and_its_message_says_by_w
     assert "Nothing of it is open and unacknowledged" in (await late.final())["content"]
 
     await world.store.write(acks.void, 40, plain("another check failed"), world.now())
-    await true_cards(world)
+    await world.cards_true()
     assert "Acknowledge all" in str(storm_of(world)["components"])
     again = Acknowledgement(40, "operator", "still at it", world.now())
     await world.store.write(acks.acknowledge, again)
-    await true_cards(world)
+    await world.cards_true()
     assert storm_of(world)["components"] == []
 
 

@@ -29,6 +29,8 @@ from opsbot.store import incident_repository, outbox
 from tests.cogs.world import Json, World, open_world, text_of
 from tests.delivery.nursery import Nursery
 
+pytestmark = pytest.mark.real_time
+
 ROUNDS = int(os.environ.get("OPSBOT_TORTURE_ROUNDS", "120"))
 LANES = 6
 SEED = int(os.environ.get("OPSBOT_TORTURE_SEED", "7"))

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from opsbot.config import Secret
-from opsbot.source.remote import RemoteError, Trouble
+from opsbot.source.remote import Failure, RemoteError
 from opsbot.source.repo import BadRefError, Repository, ref_problem
 from tests.fixtures.sample import Remote, make_service
 
@@ -60,8 +60,8 @@ async def test_a_missing_branch_and_a_missing_repository_are_told_apart(
     tmp_path: Path, remote: Remote, repository: Repository
 ) -> None:
     for source, kind in (
-        (replace(repository.source, branch="gone"), Trouble.NO_BRANCH),
-        (replace(repository.source, repository=str(tmp_path / "nowhere")), Trouble.NO_REPOSITORY),
+        (replace(repository.source, branch="gone"), Failure.NO_BRANCH),
+        (replace(repository.source, repository=str(tmp_path / "nowhere")), Failure.NO_REPOSITORY),
     ):
         with pytest.raises(RemoteError) as raised:
             await Repository(source).bring()

@@ -140,6 +140,15 @@ async def test_another_run_that_the_manager_did_not_make_is_not_what_this_deploy
     assert judged.disturbed, "it says nothing of the release"
 
 
+async def test_how_another_run_ended_is_not_told_as_the_end_of_this_one() -> None:
+    manager = Played()
+    manager.now = ServiceState(Activity.RETRYING, None, "run 2", exit=plain("exit 3"))
+    judged = await judge("", manager=manager)
+    assert "was restarted by somebody else" in said(judged.message)
+    assert "exit 3" not in said(judged.message)
+    assert judged.disturbed
+
+
 async def test_a_process_of_another_release_is_not_the_new_one() -> None:
     manager = Played()
     manager.now = ServiceState(Activity.RUNNING, 77, "run 1", datetime.now(UTC), release=Path("/srv/old"))

@@ -252,7 +252,7 @@ async def test_the_looks_are_bounded() -> None:
         await asyncio.sleep(60)  # it hangs
         return []
 
-    (found,) = await bounded(Subject(Area.HOST), "host", hang, 0.05)
+    (found,) = await bounded(Subject(Area.HOST), "host", hang(), 0.05)
     assert (found.outcome, found.seen) == (Outcome.FAILED, "no answer in 50 ms")
 
 

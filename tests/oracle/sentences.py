@@ -355,9 +355,9 @@ COMING_NEXT = {
     "attention": "needs attention",
     "stays": "stays stopped until somebody starts it",
     "starts": "the next deployment starts it",
-    "paused_rollback": "automatic deploys paused since the rollback from {commit:sha} at {at:t}",
-    "silenced": "alerts silenced by {who:who} until {until:t}",
-    "paused": "deploys paused by {who:who} since {at:t}[[: {why:text}]]",
+    "paused_rollback": "automatic deploys paused since the rollback from {commit:sha} at {at:when}",
+    "silenced": "alerts silenced by {who:who} until {until:when}",
+    "paused": "deploys paused by {who:who} since {at:when}[[: {why:text}]]",
 }
 STATUS_HEAD = {
     "healthy": "🟢 1 service, healthy.",
@@ -458,7 +458,7 @@ WHY_HEAD = {
     "flapped": "{at:when} api flapped, {count:n} changes in {span:length}: {cause:cause}[[{after:after}]][[; {d1:done}]][[; {d2:done}]][[; {d3:done}]][[; {d4:done}]]; {ending:ending}.",
     "stopped": "api was stopped by hand[[ at {at:when}]][[; when is not known]]: it is left alone until somebody starts it.",
     "dead": ["api does not run: {exit:exit}. More is not known.", "api does not run, and why is not known."],
-    "nothing": "No trouble of api is known. It runs[[, started {at:when}]][[ by {deployed:deployed}]].",
+    "nothing": "No incident of api is known. It runs[[, started {at:when}]][[ by {deployed:deployed}]].",
 }
 DEED = {
     "deployment": "{deployed:deployed} {went:went}",
@@ -479,9 +479,29 @@ DEEDKIND = {"kind": ["deploy", "person", "manager", "trouble", "deed", "well"]}
 HISTORY_HEAD = {"head": "The last {deployments:n} deployments and {incidents:n} incidents of api."}
 HISTORY_LINE = {"deployment": "{line:dline}", "incident": "{line:iline}", "more": "…"}
 
-CLI_STATE = {
-    "state": ["healthy", "unstable", "degraded", "down", "starting", "deploying", "unknown"],
-    "stopped": ["stopped by a person", "stopped by opsbot", "stopping"],
+CLI_STATUS_LINE = {
+    "header": "SERVICE  STATE  UP  PID  CPU  MEMORY  RELEASE",
+    "service": "api  {state:state}  {up:up}  {pid:pid}  -  -  {live:hex} {title:text}",
+    "check_now": "  {check:word} fails now, not judged down yet[[: {seen:seen}]]",
+    "check": "  {check:word} {verdict:verdict}[[ for {age:length}]][[: {seen:seen}]]",
+    "incident": "  incident {number:n}[[ for {age:length}]]: {cause:cause}",
+    "deploying": "  deployment {number:n} {phase:phase} for {age:length}: {what:text}",
+    "next": "  {next:coming_next}",
+    "reason": "  {reason:status_reason}",
+}
+UP = {"length": "{up:length}", "none": "-"}
+PID = {"pid": "{pid:n}", "none": "-"}
+CLI_HISTORY_LINE = {
+    "header": ["deployments", "incidents", "  none"],
+    "deployment": [
+        "  #{number:n}  {at:stamp}  api  {what:what}  {phase:phase}  {took:length}  {who:who}  {before:hex} → {commit:hex}[[ {title:text}]]",
+        "  #{number:n}  {at:stamp}  api  {what:what}  {phase:phase}  {took:length}  {who:who}  {commit:hex}[[ {title:text}]]",
+        "  #{number:n}  {at:stamp}  api  {what:what}  {phase:phase}  {took:length}  {who:who}[[  {release:release}]]",
+    ],
+    "over": "  #{number:n}  {at:stamp}  api  {cause:cause}  resolved after {lasted:length}[[, down for {down:length}]][[ ({resolution:resolution})]]",
+    "open": "  #{number:n}  {at:stamp}  api  {cause:cause}  open for {age:length}[[, flapping, {count:n} changes]]",
+    "event": "  {at:stamp}  {event:event}",
+    "note": "  {note:note}",
 }
 RESTART_HEAD = {
     "passed": "restart of run {pid:n} passed: {verify:verify}",

@@ -4,10 +4,6 @@
 """
 
 import os
-import shutil
-import tempfile
-from collections.abc import Iterator
-from pathlib import Path
 
 import pytest
 from hypothesis import HealthCheck, given, settings
@@ -16,22 +12,11 @@ from hypothesis import strategies as st
 from tests.oracle.checker import Checker
 from tests.oracle.driver import ACTIONS, play
 from tests.oracle.virtual import run
-from tests.oracle.world import Template, make_template
+from tests.oracle.world import Template
 
 SEQUENCES = int(os.environ.get("OPSBOT_ORACLE_SEQUENCES", "15"))
 SOON, LATER = 60.0, 3000.0
 """Seconds since the last deployment when a sequence begins: recovery may blame the release, or not."""
-
-
-@pytest.fixture(scope="module")
-def template() -> Iterator[Template]:
-    """In memory where the host has such a file system: SQLite and git sync at every write."""
-    memory = Path("/dev/shm")
-    folder = Path(tempfile.mkdtemp(prefix="oracle-", dir=memory if os.access(memory, os.W_OK) else None))
-    try:
-        yield make_template(folder)
-    finally:
-        shutil.rmtree(folder, ignore_errors=True)
 
 
 def falsehoods(template: Template, begins: float, actions: list[str]) -> list[str]:

@@ -20,15 +20,15 @@ from typing import TYPE_CHECKING, Any, cast
 from cogs.cards.board_card import Look as BoardLook
 from cogs.cards.board_card import board
 from cogs.cards.history_cards import history, why
-from cogs.cards.rendered import Button, RenderedMessage
+from cogs.cards.rendered import Button, RenderedMessage, refusal, say
 from cogs.cards.status_cards import details, health, overview
 from cogs.delivery.card_editor import CardEditor
 from cogs.delivery.fallback_channel import FallbackChannel
 from cogs.delivery.sender import DeliveryPace, Sender
 from cogs.delivery.threads import Threads
 from cogs.interactions.answer import Interim
-from cogs.interactions.arguments import Bot, Clicks
-from cogs.interactions.button_handlers import HANDLERS, ButtonPress, carry_out
+from cogs.interactions.arguments import Clicks
+from cogs.interactions.button_handlers import HANDLERS, ButtonPress
 from opsbot.cli import show
 from opsbot.cli.terminal import Paint
 from opsbot.config import (
@@ -65,6 +65,7 @@ from tests.oracle.virtual import VirtualLoop
 
 if TYPE_CHECKING:
     from cogs.delivery.channel import OpsChannel
+    from cogs.interactions.arguments import Bot
     from opsbot.probes import Prober
 
 START = datetime(2026, 3, 1, 12, tzinfo=UTC)
@@ -239,7 +240,6 @@ class World:
         self.host = Host(self.now, self.services, self.truth.code, self.truth)
         self.repository = Repository(self.folder, self.truth)
         self.channel = Channel(self.now)
-        self.clicks = Clicks()
         self._running: list[asyncio.Task[Any]] = []
         self._background: set[asyncio.Task[Any]] = set()
 
@@ -268,13 +268,13 @@ class World:
             self.deployer,
             self.now,
             alerts=config.alerts,
-            vetoes=inhibitors,
+            inhibitors=inhibitors,
         )
         self.poller = Poller(config, self.store, self.feed, self.deployer, self.now, inhibitors=inhibitors)
         self.engine = Engine(
             *(config, self.store, self.feed, managers, self.deployer, self.monitor, self.now),
             poller=self.poller,
-            vetoes=inhibitors,
+            inhibitors=inhibitors,
         )
         await self.deployer.settle()
         await self.monitor.open()
@@ -393,25 +393,36 @@ class World:
             silenced = await self.engine.services.silence(self.actor(who), "api", timedelta(minutes=1), "quiet")
         self.did(who, "silence", silenced)
 
+    @property
+    def clicks(self) -> Clicks:
+        """Nobody in these worlds presses twice by mistake: nothing is remembered."""
+        return Clicks()
+
     async def press(self, who: str, button: Button) -> RenderedMessage:
-        """Press a button that a message offers; what the person is shown in the end."""
-        self.clicks.deeds.clear()  # nobody in these worlds presses twice by mistake
+        """Press a button that a message offers, and confirm where that is asked for; what the person is shown."""
         with acting(who):
             at = self.now()
-            answer = await self._carry_out(who, button)
+            answer = await self._pressed(who, button)
             shown = answer.shown if isinstance(answer, Interim) else answer
             confirm = next((each for each in shown.buttons if each.action == "yes"), None)
             if button.action == "restart" and isinstance(answer, Interim):
                 self.truth.deeds.append(Deed(at, "api", who, "restart"))
-                self._later(answer.outcome())
+                self._later(self._seen_through(answer))
             if confirm is not None:
-                shown = cast("RenderedMessage", await self._carry_out(who, confirm))
+                shown = cast("RenderedMessage", await self._pressed(who, confirm))
         self.did(who, f"button {button.action}", None, shown.content)
         return shown
 
-    async def _carry_out(self, who: str, button: Button) -> RenderedMessage | Interim:
-        pressed = ButtonPress(cast("Bot", self), None, self.actor(who), button.service, button.ident)
-        return await carry_out(HANDLERS[button.action], pressed)
+    async def _pressed(self, who: str, button: Button) -> RenderedMessage | Interim:
+        handler, bot = HANDLERS[button.action], cast("Bot", self)
+        found = await handler.handle(ButtonPress(bot, None, self.actor(who), button.service, button.ident))
+        if isinstance(found, Refused):
+            return refusal(found)
+        return say(found) if isinstance(found, str) else found
+
+    async def _seen_through(self, answer: Interim) -> None:
+        with suppress(StoreError):  # opsbot may end meanwhile
+            await answer.outcome()
 
     def push(self, behaviour: Behaviour) -> Code:
         """Somebody pushes a commit, and the forge tells opsbot."""
@@ -428,13 +439,14 @@ class World:
         found = await engine.look.status(mia)
         assert not isinstance(found, Refused)
         figures = HostFigures(None, 1, (0.0, 0.0, 0.0), None, None, None, None, None, (), START, 0.0)
-        self._answered("status", overview(found, figures, engine.host))
+        self._answered("status", overview(found, figures, "blue"))
         self._answered("status service", details(found[0]))
         seen = await engine.standings.overview()
         self._answered(
             "board", board(seen, BoardLook("blue", lambda message: f"https://example.org/{message}", {}), self.now())
         )
-        screen = show.Screen(Paint(on=False), self.now(), 200)
+        screen = show.Screen(Paint(on=False), self.now(), 2000)
+        self._said("cli status", show.status(replies.status(found), screen))
         cause = await engine.look.why(mia, "api")
         assert not isinstance(cause, Refused)
         self._answered("why", why("api", cause))
@@ -442,6 +454,7 @@ class World:
         happened = await engine.look.history(mia, "api")
         assert not isinstance(happened, Refused)
         self._answered("history", history(*happened, "api"))
+        self._said("cli history", show.history(replies.history(happened), screen))
         checked = await engine.look.health(mia, "api")
         assert not isinstance(checked, Refused)
         self._answered("health", health(checked))

@@ -61,7 +61,7 @@ async def test_in_a_window_that_holds_a_commit_is_told_once_and_deployed_after_i
     begin = lookout.clock()
     window = Window("night", begin.time(), timedelta(minutes=30), date=begin.date(), deploys=WindowDeploys.HOLD)
     vetoes = Inhibitors()
-    MaintenanceWindows([window], [lookout.service], lookout.store, lookout.feed, lookout.clock).object_to(vetoes)
+    MaintenanceWindows([window], [lookout.service], lookout.store, lookout.feed, lookout.clock, vetoes)
     poller = Poller(lookout.config, lookout.store, lookout.feed, lookout.deploys, lookout.clock, inhibitors=vetoes)
     await lookout.poller.close()
     lookout.poller = poller

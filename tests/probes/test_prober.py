@@ -469,16 +469,20 @@ async def test_no_check_delays_another_and_the_results_keep_their_order(prober: 
             Check("c", CheckKind.COMMAND, run=("sh", "-c", command), timeout=timedelta(seconds=30)),
             http(port),
         ]
-        results = await prober.tick([(SERVICE, check, RUNNING) for check in checks])
+        results = await asyncio.gather(*(prober.probe(SERVICE, check, RUNNING) for check in checks))
     assert [result.ok for result in results] == [True, False, True, True, True]
 
 
 async def test_many_checks_leave_no_socket_and_no_process_behind(prober: Prober) -> None:
     async with serving(OK) as port:
-        looks = [(SERVICE, http(port), RUNNING), (SERVICE, Check("c", CheckKind.COMMAND, run=("true",)), RUNNING)]
-        await prober.tick(looks)
+        checks = [http(port), Check("c", CheckKind.COMMAND, run=("true",))]
+
+        async def run(times: int) -> list[ProbeResult]:
+            return await asyncio.gather(*(prober.probe(SERVICE, check, RUNNING) for check in checks * times))
+
+        await run(1)
         before = len(os.listdir("/proc/self/fd"))  # noqa: PTH208
         for _ in range(5):
-            assert all(result.ok for result in await prober.tick(looks * 4))
+            assert all(result.ok for result in await run(4))
         await asyncio.sleep(0.05)  # what must not happen would have by then
         assert len(os.listdir("/proc/self/fd")) <= before + 1  # noqa: PTH208

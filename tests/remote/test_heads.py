@@ -22,7 +22,7 @@ from opsbot.source.heads import (
     pkt,
     read_ref,
 )
-from opsbot.source.remote import RemoteError, Trouble
+from opsbot.source.remote import Failure, RemoteError
 from tests.fixtures.git_http import GitServer, git_server
 from tests.fixtures.said import said
 from tests.fixtures.sample import Remote
@@ -46,7 +46,7 @@ def source(repository: str, tmp_path: Path, *, branch: str = "main", timeout: fl
     return Source(repository, tmp_path / "srv", branch, timeout=timedelta(seconds=timeout), **more)  # type: ignore[arg-type]
 
 
-def kind(found: str | RemoteError) -> Trouble:
+def kind(found: str | RemoteError) -> Failure:
     assert isinstance(found, RemoteError), found
     return found.kind
 
@@ -75,7 +75,7 @@ async def test_a_branch_that_is_not_there_is_said_to_be_missing(
 ) -> None:
     for address in (served.url, remote.url, f"file://{remote.url}"):
         found = await heads.ask(source(address, tmp_path, branch="gone"))
-        assert kind(found) is Trouble.NO_BRANCH
+        assert kind(found) is Failure.NO_BRANCH
         assert isinstance(found, RemoteError)
         assert "gone" in said(found.message)
 
@@ -106,7 +106,7 @@ async def test_a_token_is_never_carried_along_a_redirect(
     async with git_server(remote.bare.parent) as old:
         old.location = f"http://127.0.0.1:{served.port}"
         found = await heads.ask(source(old.url, tmp_path, token=Secret(env="GIT_TOKEN")))
-    assert kind(found) is Trouble.MOVED
+    assert kind(found) is Failure.MOVED
     assert served.seen == []
 
 
@@ -117,13 +117,13 @@ async def test_the_right_token_opens_and_a_wrong_one_is_told_without_showing_it(
     monkeypatch.setenv("GIT_TOKEN", "s3cret-token")
     with_token = source(served.url, tmp_path, token=Secret(env="GIT_TOKEN"))
     assert await heads.ask(with_token) == remote.head()
-    assert kind(await heads.ask(source(served.url, tmp_path))) is Trouble.CREDENTIALS
+    assert kind(await heads.ask(source(served.url, tmp_path))) is Failure.CREDENTIALS
     monkeypatch.setenv("GIT_TOKEN", "wr0ng-token")
     found = await heads.ask(with_token)
-    assert kind(found) is Trouble.CREDENTIALS
+    assert kind(found) is Failure.CREDENTIALS
     assert "wr0ng" not in str(found)
     monkeypatch.delenv("GIT_TOKEN")
-    assert kind(await heads.ask(with_token)) is Trouble.CREDENTIALS
+    assert kind(await heads.ask(with_token)) is Failure.CREDENTIALS
 
 
 async def test_a_token_in_a_file_is_read_without_blocking(
@@ -142,15 +142,15 @@ async def test_a_remote_that_hangs_is_given_up_at_the_time_limit(
     served: GitServer, heads: Heads, tmp_path: Path
 ) -> None:
     served.hang = True
-    assert kind(await heads.ask(source(served.url, tmp_path, timeout=0.3))) is Trouble.TIMEOUT
+    assert kind(await heads.ask(source(served.url, tmp_path, timeout=0.3))) is Failure.TIMEOUT
 
 
 @pytest.mark.parametrize(
     ("status", "trouble"),
-    [(404, Trouble.NO_REPOSITORY), (403, Trouble.CREDENTIALS), (500, Trouble.NETWORK), (503, Trouble.NETWORK)],
+    [(404, Failure.NO_REPOSITORY), (403, Failure.CREDENTIALS), (500, Failure.NETWORK), (503, Failure.NETWORK)],
 )
 async def test_an_http_error_is_told_for_what_it_is(
-    served: GitServer, heads: Heads, tmp_path: Path, status: int, trouble: Trouble
+    served: GitServer, heads: Heads, tmp_path: Path, status: int, trouble: Failure
 ) -> None:
     served.answer = status
     assert kind(await heads.ask(source(served.url, tmp_path))) is trouble
@@ -158,7 +158,7 @@ async def test_an_http_error_is_told_for_what_it_is(
 
 async def test_nobody_listening_is_a_network_failure(heads: Heads, tmp_path: Path, port: int) -> None:
     for address in (f"http://127.0.0.1:{port}/x.git", f"ssh://git@127.0.0.1:{port}/x.git"):
-        assert kind(await heads.ask(source(address, tmp_path))) is Trouble.NETWORK
+        assert kind(await heads.ask(source(address, tmp_path))) is Failure.NETWORK
 
 
 async def test_a_kept_connection_that_was_closed_meanwhile_is_opened_again(
@@ -207,14 +207,14 @@ async def test_a_symbolic_ref_and_a_linked_work_tree_are_left_to_git(
 
 async def test_a_folder_that_is_no_repository_is_told(heads: Heads, tmp_path: Path) -> None:
     for folder in (tmp_path / "nothing", tmp_path):
-        assert kind(await heads.ask(source(str(folder), tmp_path))) is Trouble.NO_REPOSITORY
+        assert kind(await heads.ask(source(str(folder), tmp_path))) is Failure.NO_REPOSITORY
 
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="only root can give a folder away")
 async def test_another_user_s_repository_is_told_as_git_tells_it(remote: Remote, heads: Heads, tmp_path: Path) -> None:
     await asyncio.to_thread(subprocess.run, ["chown", "-R", "12345", str(remote.bare)], check=True)
     found = await heads.ask(source(remote.url, tmp_path))
-    assert kind(found) is Trouble.OWNERSHIP
+    assert kind(found) is Failure.OWNERSHIP
 
 
 @given(st.lists(st.binary(min_size=1, max_size=200).filter(lambda line: not line.startswith(b"ERR "))))

@@ -14,9 +14,9 @@ from hypothesis import strategies as st
 
 from opsbot.config import Secret, Source
 from opsbot.source.remote import (
+    Failure,
     GitResult,
     RemoteError,
-    Trouble,
     explain,
     git_environment,
     run_git,
@@ -71,7 +71,7 @@ def test_ssh_never_asks_and_uses_the_key_it_was_given() -> None:
 def test_a_token_that_cannot_be_read_is_a_credentials_failure(tmp_path: Path) -> None:
     with pytest.raises(RemoteError, match="not set") as caught:
         git_environment(make(token=Secret(env="OPSBOT_NOT_SET")))
-    assert caught.value.kind is Trouble.CREDENTIALS
+    assert caught.value.kind is Failure.CREDENTIALS
     assert not caught.value.retry
     with pytest.raises(RemoteError, match="cannot be read"):
         git_environment(make(token=Secret(file=tmp_path / "none")))
@@ -91,7 +91,7 @@ async def test_a_hung_git_dies_with_its_whole_process_group() -> None:
     hanging = "alias.hang=!trap '' TERM; sleep 300.125 & wait; sleep 300.125"
     with pytest.raises(RemoteError, match="git-timeout") as caught:
         await run_git(["-c", hanging, "hang"], env=environment, timeout=0.3)
-    assert caught.value.kind is Trouble.TIMEOUT
+    assert caught.value.kind is Failure.TIMEOUT
     assert caught.value.retry
     assert not [p for p in await asyncio.to_thread(_commands) if "300.125" in p]
 
@@ -126,22 +126,22 @@ async def test_a_program_of_a_remote_helper_is_not_run(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("err", "kind", "retry"),
     [
-        ("fatal: could not read Username for 'https://x': terminal prompts disabled", Trouble.CREDENTIALS, False),
-        ("remote: Invalid username or token.\nfatal: Authentication failed for 'x'", Trouble.CREDENTIALS, False),
+        ("fatal: could not read Username for 'https://x': terminal prompts disabled", Failure.CREDENTIALS, False),
+        ("remote: Invalid username or token.\nfatal: Authentication failed for 'x'", Failure.CREDENTIALS, False),
         ("git@github.com: Permission denied (publickey).\nfatal: Could not read from remote repository.",
-         Trouble.CREDENTIALS, False),
-        ("No ED25519 host key is known for github.com\nHost key verification failed.", Trouble.HOST_KEY, False),
-        ("ERROR: Repository not found.\nfatal: Could not read from remote repository.", Trouble.NO_REPOSITORY, False),
-        ("fatal: couldn't find remote ref refs/heads/main", Trouble.NO_BRANCH, False),
-        ("fatal: unable to access 'https://x/': Could not resolve host: x", Trouble.NETWORK, True),
-        ("ssh: connect to host x port 22: Connection timed out", Trouble.NETWORK, True),
-        ("error: RPC failed; curl 56\nfatal: early EOF", Trouble.NETWORK, True),
-        ("fatal: unable to access 'https://x/': SSL certificate problem: certificate has expired", Trouble.TLS, False),
-        ("fatal: write error: No space left on device\nfatal: early EOF", Trouble.DISK, True),
-        ("something never seen", Trouble.OTHER, True),
+         Failure.CREDENTIALS, False),
+        ("No ED25519 host key is known for github.com\nHost key verification failed.", Failure.HOST_KEY, False),
+        ("ERROR: Repository not found.\nfatal: Could not read from remote repository.", Failure.NO_REPOSITORY, False),
+        ("fatal: couldn't find remote ref refs/heads/main", Failure.NO_BRANCH, False),
+        ("fatal: unable to access 'https://x/': Could not resolve host: x", Failure.NETWORK, True),
+        ("ssh: connect to host x port 22: Connection timed out", Failure.NETWORK, True),
+        ("error: RPC failed; curl 56\nfatal: early EOF", Failure.NETWORK, True),
+        ("fatal: unable to access 'https://x/': SSL certificate problem: certificate has expired", Failure.TLS, False),
+        ("fatal: write error: No space left on device\nfatal: early EOF", Failure.DISK, True),
+        ("something never seen", Failure.OTHER, True),
     ],
 )  # fmt: skip
-def test_what_git_says_is_put_into_a_kind_and_a_mend(err: str, kind: Trouble, retry: bool) -> None:
+def test_what_git_says_is_put_into_a_kind_and_a_mend(err: str, kind: Failure, retry: bool) -> None:
     error = explain(GitResult(128, "", err))
     assert (error.kind, error.retry) == (kind, retry)
     assert said(error.reason)

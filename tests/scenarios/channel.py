@@ -52,7 +52,7 @@ class Scene:
         config = replace(config, discord=replace(config.discord, board=self.board))
         yard = cast("Deployer", herd.yard)
         engine = Engine(
-            *(config, herd.store, herd.feed, herd.managers, yard, herd.watcher, herd.clock), vetoes=herd.vetoes
+            *(config, herd.store, herd.feed, herd.managers, yard, herd.watcher, herd.clock), inhibitors=herd.vetoes
         )
         self.bot = asyncio.create_task(
             run_bot(engine, config, self.standin.token, pace=QUICK, channel_pace=BRISK), name="bot"
@@ -176,8 +176,10 @@ async def open_scene(
 ) -> AsyncIterator[Scene]:
     """All of it; every service is well. board: whether there is one. at: when it begins."""
     async with (
-        Standin(limit_seconds=LIMIT_SECONDS, interaction_deadline=DEADLINE) as standin,
         open_herd(folder, services, alerts, windows, at) as herd,
+        Standin(
+            limit_seconds=LIMIT_SECONDS, interaction_deadline=DEADLINE, clock=lambda: herd.clock().timestamp()
+        ) as standin,
     ):
         scene = Scene(herd, standin, folder, board)
         await scene.start()

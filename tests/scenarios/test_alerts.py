@@ -9,7 +9,7 @@ import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, replace
-from datetime import UTC, datetime, timedelta
+from datetime import timedelta
 from pathlib import Path
 from typing import Any, cast
 
@@ -67,7 +67,7 @@ class Play:
     reminder_scheduler: ReminderScheduler
 
     async def run(self, seconds: int, *, told: bool = True) -> None:
-        """So many seconds pass, with a look at each; then everything is told."""
+        """So many seconds pass, with a look at each; then everything is told, and every card is true."""
         for _ in range(seconds):
             self.clock.pass_by(1)
             await self.watcher.tick()
@@ -78,7 +78,8 @@ class Play:
             if told:
                 await until_nothing_due(self.world.store, self.world.feed, self.clock)
         if told:
-            await self.world.all_told(30)
+            await self.world.all_told()
+            await self.world.cards_true()
 
     async def settle(self) -> None:
         """Until what the looks have begun is done."""
@@ -95,10 +96,10 @@ class Play:
 
 @asynccontextmanager
 async def open_play(folder: Path) -> AsyncIterator[Play]:
-    # A clock near the real one: the stand-in stamps its messages with real time.
     clock = Clock()
-    clock.now = datetime.now(UTC)
-    async with Standin(limit_seconds=LIMIT_SECONDS, interaction_deadline=DEADLINE) as standin:
+    async with Standin(
+        limit_seconds=LIMIT_SECONDS, interaction_deadline=DEADLINE, clock=lambda: clock().timestamp()
+    ) as standin:
         config = replace(config_for(folder, standin.api_url), services={"api": API}, alerts=Alerts())
         async with Store(config.state.database) as store:
             puppet, eyes, yard = Puppet(clock), Eyes(clock), Yard(clock)
@@ -110,7 +111,7 @@ async def open_play(folder: Path) -> AsyncIterator[Play]:
             )
             await watcher.open()
             engine = Engine(config, store, feed, {"api": manager}, cast("Any", yard), watcher, clock)
-            parts = Parts(store, feed, CalmManager(), engine)
+            parts = Parts(store, feed, CalmManager(), engine, clock=clock)
             world = World(standin, config, parts)
             world.people = {rank: standin.add_member(rank, [standin.roles[rank]]) for rank in RANKS}
             await world.start()

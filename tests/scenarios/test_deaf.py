@@ -74,7 +74,7 @@ async def test_row_29_what_opsbot_itself_cannot_see_is_no_trouble_of_the_bots(wa
     assert discord_bots is not None
     presence_cache = discord_bots.presence_cache
     assert presence_cache is not None
-    await world.until(lambda: presence_cache.look(BOT)[0] is None)
+    await world.until(lambda: presence_cache.seen(BOT)[0] is None)
     await watched.run(600)
     assert await watched.incident() is None
     assert world.manager.restarts == []

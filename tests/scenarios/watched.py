@@ -58,15 +58,16 @@ class Watched:
                 await until_nothing_due(world.store, world.feed, world.now)
 
     async def run(self, seconds: int, step: int = 1) -> None:
-        """The same, and all of it is told."""
+        """The same, and all of it is told, and every card is true."""
         await self.pass_by(seconds, step, told=True)
-        await self.world.all_told(20)
+        await self.world.all_told()
+        await self.world.cards_true()
 
     async def appears(self, status: str) -> None:
         """The gateway says so, and opsbot has heard it."""
         self.world.standin.set_presence(BOT, status)
         online = status != "offline"
-        await self.world.until(lambda: self.presence_cache.look(BOT)[0] is online)
+        await self.world.until(lambda: self.presence_cache.seen(BOT)[0] is online)
 
     async def incident(self, service: str = "api") -> Incident | None:
         return (await self.world.store.read(incident_repository.open_incidents)).get(service)

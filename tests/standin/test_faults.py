@@ -1,5 +1,4 @@
 import asyncio
-import time
 
 import aiohttp
 import discord
@@ -38,16 +37,16 @@ async def test_a_reset_is_a_client_error_that_is_no_discord_exception(standin: S
 
 async def test_a_429_is_waited_for(standin: Standin, bot: Bot) -> None:
     standin.faults.rate_limit(r"/messages$", 0.2)
-    began = time.monotonic()
+    began = asyncio.get_running_loop().time()
     await bot.ops.send("patient")
-    assert time.monotonic() - began >= 0.2
+    assert asyncio.get_running_loop().time() - began >= 0.2
 
 
 async def test_a_delay_delays(standin: Standin, rest: Rest) -> None:
     standin.faults.delay(r"/users/@me", 0.5)
-    began = time.monotonic()
+    began = asyncio.get_running_loop().time()
     await rest("GET", "/users/@me")
-    assert time.monotonic() - began >= 0.5
+    assert asyncio.get_running_loop().time() - began >= 0.5
 
 
 async def test_idle_is_when_no_request_event_or_interaction_is_in_flight(standin: Standin, bot: Bot) -> None:

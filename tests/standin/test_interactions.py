@@ -1,5 +1,4 @@
 import asyncio
-import time
 
 import discord
 import pytest
@@ -95,10 +94,10 @@ async def test_a_second_first_answer_is_refused(standin: Standin, bot: Bot) -> N
 
 async def test_an_answer_after_three_seconds_is_unknown_and_the_person_was_told(standin: Standin, bot: Bot) -> None:
     bot.gate.clear()
-    began = time.monotonic()
+    began = asyncio.get_running_loop().time()
     response = await standin.member("Owner").run("slow")
     assert response.failed == "The application did not respond"
-    assert time.monotonic() - began > 2.9
+    assert asyncio.get_running_loop().time() - began > 2.9
     bot.gate.set()
     error = await bot.trouble()
     assert (error.status, error.code) == (404, 10062)

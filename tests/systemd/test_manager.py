@@ -360,7 +360,7 @@ async def test_the_release_is_proven_by_the_directory_of_the_main_process() -> N
 async def test_limits_of_the_unit_itself_bound_how_long_its_jobs_are_awaited(world: World) -> None:
     await write_unit(UNIT, text(service="TimeoutStartSec=3\nTimeoutStopSec=4"))
     await world.manager.restart("web")
-    assert world.manager._kept["web"].trackers[UNIT].facts.patience == timedelta(seconds=7)
+    assert world.manager._kept["web"].trackers[UNIT].facts.time_limit == timedelta(seconds=7)
     assert await show(UNIT, "ActiveState") == "active"
 
 

@@ -1,4 +1,4 @@
-"""Without a daemon, how units stand is asked of systemctl, and what they wrote of the journal."""
+"""Without a daemon the states of units are read from systemd, and their lines from the journal."""
 
 import asyncio
 import os
@@ -16,8 +16,7 @@ from opsbot.core.exits import ExitCode
 from opsbot.core.health import Verdict
 from opsbot.core.message import message
 from opsbot.services.port import Activity, ServiceState
-from opsbot.services.systemd import memory
-from opsbot.services.systemd import systemctl as looked
+from opsbot.services.systemd import memory, offline
 from opsbot.services.systemd.manager import Systemd
 from opsbot.store import Store
 from tests.systemd.units import systemctl, write_unit
@@ -37,10 +36,10 @@ async def units() -> AsyncIterator[Service]:
 
 
 async def look(service: Service, folder: Path) -> ServiceState:
-    return await asyncio.to_thread(looked.query_state, service, Scope.SYSTEM, folder / "units.json")
+    return await asyncio.to_thread(offline.query_state, service, Scope.SYSTEM, folder / "units.json")
 
 
-async def test_systemctl_tells_the_same_as_the_bus(units: Service, tmp_path: Path) -> None:
+async def test_without_a_daemon_the_state_is_the_same(units: Service, tmp_path: Path) -> None:
     manager = Systemd({"web": units}, tmp_path)
     await manager.open()
     await manager.start("web")

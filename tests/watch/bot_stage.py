@@ -129,7 +129,6 @@ async def open_stage(folder: Path, service: Service = SERVICE, clock: Clock | No
         presence_cache = PresenceCache(GUILD, {BOT}, {BOT}, clock)
         presence_cache.name_of = lambda _: "meeting"
         bots = {"api": service} if service.discord_bot else {}
-        discord_bots = DiscordBots(bots, store, feed, managers, clock, presence_cache)
         watcher = ServiceMonitor(
             {"api": service},
             store,
@@ -138,9 +137,9 @@ async def open_stage(folder: Path, service: Service = SERVICE, clock: Clock | No
             cast("Prober", eyes),
             cast("Deployer", yard),
             clock,
-            vetoes=vetoes,
+            inhibitors=vetoes,
         )
-        discord_bots.join(watcher, vetoes)
+        discord_bots = DiscordBots(bots, store, feed, managers, clock, presence_cache, watcher, vetoes)
         await discord_bots.outage_detector.open()
         await discord_bots.open()
         await watcher.open()

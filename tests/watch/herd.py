@@ -160,8 +160,7 @@ class Herd:
     async def start(self) -> None:
         """Put the parts together anew, and open them."""
         self.vetoes = Inhibitors()
-        self.windows = MaintenanceWindows(self.planned, self.services, self.store, self.feed, self.clock)
-        self.windows.object_to(self.vetoes)
+        self.windows = MaintenanceWindows(self.planned, self.services, self.store, self.feed, self.clock, self.vetoes)
         self.watcher = ServiceMonitor(
             self.services,
             self.store,

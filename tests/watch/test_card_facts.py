@@ -132,3 +132,54 @@ async def test_an_incident_that_flaps_begins_with_what_happened_then(tmp_path: P
         assert (first.kind, first.params["count"]) == (IncidentEventKind.FLAPPING, 6)
         assert first.at == incident.flaps.last, "it recovered then, and not: it failed"
         assert incident.cause.code == IncidentCause.CHECK_FAILED
+
+
+async def test_who_starts_what_is_dead_is_not_its_manager(tmp_path: Path) -> None:
+    async with open_herd(tmp_path, [API]) as herd:
+        await herd.run(5)
+        herd.shepherd.happens("api", Happening.DIED, dead("1", KILLED))
+        await herd.settle()
+        herd.shepherd.happens("api", Happening.STARTED, running(herd, "2", restarts=0))
+        await herd.settle()
+        incident = await herd.incident("api")
+        assert said(incident.events[-1].message) == "started from outside opsbot (pid 2)"
+        assert incident.recovery.started_by_manager == 0
+
+
+async def flaps(herd: Herd) -> None:
+    """It comes and goes until it flaps, and is healthy then."""
+    for _ in range(3):
+        herd.fails("api", seen="answered 500")
+        await herd.run(16)
+        herd.mends()
+        await herd.run(16)
+    assert (await herd.incident("api")).flaps.flapping
+
+
+async def test_the_cause_of_what_flaps_is_what_was_seen_last(tmp_path: Path) -> None:
+    quiet = service("api", checks=(HTTP, PROCESS), recovery=RecoveryPolicy(restart=False, roll_back=False))
+    async with open_herd(tmp_path, [quiet]) as herd:
+        await herd.run(5)
+        await flaps(herd)
+        herd.shepherd.happens("api", Happening.DIED, dead("1", KILLED))
+        await herd.settle()
+        assert said((await herd.incident("api")).cause) == "process died (killed by SIGKILL)"
+        herd.shepherd.happens("api", Happening.STARTED, running(herd, "2"))
+        herd.shepherd.happens("api", Happening.DIED, dead("2", EXIT_1))
+        await herd.settle()
+        assert said((await herd.incident("api")).cause) == "process died (exit 1)", "the same kind, another exit"
+        herd.shepherd.happens("api", Happening.STARTED, running(herd, "3"))
+        herd.fails("api.http", seen="answered 503")
+        await herd.run(30)
+        assert said((await herd.incident("api")).cause) == "HTTP check: answered 503 (3 of 3 failed)", "it was down"
+
+
+async def test_what_flaps_is_calm_only_once_it_was_watched_for_so_long(tmp_path: Path) -> None:
+    async with open_herd(tmp_path, [API]) as herd:
+        await herd.run(5)
+        await flaps(herd)
+        await herd.again(600)
+        await herd.run(60)
+        assert (await herd.latest("api")).closed_at is None, "opsbot was away for most of that time"
+        await herd.run(300)
+        assert (await herd.latest("api")).closed_at is not None

@@ -224,7 +224,7 @@ async def test_a_child_that_falls_again_while_its_root_is_down_is_one_line(tmp_p
 async def test_a_root_that_dies_while_its_childs_evidence_is_gathered_is_still_one_message(tmp_path: Path) -> None:
     async with open_herd(tmp_path, TREE) as herd:
         await herd.run(10)
-        root = herd.watcher.incident_manager.case("postgres")
+        root = herd.watcher.incident_manager.timeline.of("postgres")
 
         async def root_dies() -> None:
             if root.incident is None:

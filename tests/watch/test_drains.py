@@ -73,7 +73,7 @@ async def test_one_that_flaps_and_works_is_spared(stage: BotStage) -> None:
         await stage.run(16)
         stage.eyes.failing.clear()
         await stage.run(16)
-    assert stage.watcher._watched["api"].case.flaps.flapping
+    assert stage.watcher._watched["api"].incidents.flapping.active
     assert "1 person" in render(await swing(stage))
     stage.eyes.failing["http"] = "answered 500"
     await stage.run(16)
@@ -112,7 +112,7 @@ async def test_one_that_only_takes_too_much_memory_may_finish_its_meeting(stage:
 
 
 async def test_a_presence_is_unknown_while_opsbot_is_not_connected(stage: BotStage) -> None:
-    look = stage.presence_cache.look
+    look = stage.presence_cache.seen
     assert look(BOT)[0] is None
     stage.presence_cache.created(guild_create(online=(BOT, AIKO)))
     assert look(BOT) == (True, message(ProbeCode.ONLINE, status="online"))

@@ -210,10 +210,10 @@ async def test_nobody_is_called_for_one_that_dies_because_discord_is_away(tmp_pa
         async def away(name: str) -> Message | None:
             return plain(f"Discord is away from {name}")
 
-        herd.vetoes.ladder_ends.append(away)
+        herd.vetoes.last_steps.append(away)
         await herd.run(10)
         await dies_and_is_started(herd, 15, 30)
         assert "call api" not in await herd.told()
-        herd.vetoes.ladder_ends.remove(away)
+        herd.vetoes.last_steps.remove(away)
         await dies_and_is_started(herd, 1, 30)
         assert (await herd.told()).count("call api") == 1

@@ -265,12 +265,12 @@ async def test_a_certificate_that_expires_soon_is_told_until_it_is_renewed(tmp_p
     config = config_of(tmp_path, certificates=(("a.example", 443), ("b.example", 8443), ("gone.example", 443)))
     async with Store(tmp_path / "s.db") as store:
         watch = CertificateMonitor(config, store, HostBook(store, ChangeNotifier(), clock), clock, ask)
-        await watch.look()
-        await watch.look()
+        await watch.ask_all()
+        await watch.ask_all()
         (incident,) = await store.read(incident_repository.incidents, None)
         assert incident.service == "host:cert:a.example"
         assert said(incident.cause) == "the certificate of a.example expires 2026-03-14 12:00 UTC"
         assert watch.expires == {"a.example": expires["a.example"], "b.example:8443": expires["b.example"]}
         expires["a.example"] += 90 * DAY
-        await watch.look()
+        await watch.ask_all()
         assert said((await store.read(incident_repository.incidents, None))[0].resolution).startswith("renewed")

@@ -52,7 +52,7 @@ class Stage:
                 age = (self.clock() - self.started).total_seconds() / 3600
                 batch.append((self.clock(), (memory(age) + draw.gauss(0, 0.5)) * MIB))
             await self.store.write(_put_all, batch)
-            await self.watch.look({"bot": self.state()}, self.host(), self.clock())
+            await self.watch.judge_all({"bot": self.state()}, self.host(), self.clock())
 
     def state(self) -> ServiceState:
         return ServiceState(Activity.RUNNING, pid=1, run=self.run_name, started_at=self.started)

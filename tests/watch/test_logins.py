@@ -66,9 +66,9 @@ async def test_starts_while_opsbot_was_away_are_counted(tmp_path: Path) -> None:
         stage.manager.now_state = replace(stage.manager.now_state, run="much-later", restarts=50)
     async with open_stage(tmp_path, clock=clock) as stage:
         stage.manager.now_state = replace(stage.manager.now_state, run="much-later", restarts=50)
-        await stage.discord_bots.logins.look()
+        await stage.discord_bots.logins.count()
         before = await count(stage)
-        await stage.discord_bots.logins.look()
+        await stage.discord_bots.logins.count()
         assert await count(stage) == before
 
 
@@ -149,9 +149,9 @@ async def test_one_that_does_not_run_is_not_started_by_opsbots_own_start(tmp_pat
 async def test_what_opsbot_supervises_itself_is_held_back_likewise(tmp_path: Path) -> None:
     own = replace(SERVICE, manager=ManagerKind.PROCESS, units=(), command=("./bot",))
     async with open_stage(tmp_path, own) as stage:
-        assert await stage.discord_bots.held("api") is None
+        assert await stage.discord_bots.start("api") is None
         await spend(stage, 512)
-        assert "half of its logins are spent" in render(await stage.discord_bots.held("api"))
+        assert "half of its logins are spent" in render(await stage.discord_bots.start("api"))
         stage.manager.happens(Happening.DIED, replace(stage.manager.now_state, activity=Activity.RETRYING, pid=None))
         await stage.run(5)
         assert any("half of its logins" in text for text in await stage.deeds())
@@ -161,4 +161,4 @@ async def test_a_service_that_is_no_bot_has_no_budget(tmp_path: Path) -> None:
     async with open_stage(tmp_path, replace(SERVICE, discord_bot=False, drain=None)) as stage:
         await stage.dies_and_is_started_by_systemd(30)
         assert await count(stage) == 0
-        assert await stage.discord_bots.held("api") is None
+        assert await stage.discord_bots.start("api") is None

@@ -34,6 +34,7 @@ from opsbot.core.message import Message, message, plain
 from opsbot.core.model import Incident, Live
 from opsbot.core.recovery import RecoveryAction, RecoveryPolicy, RecoveryState, RecoveryStep
 from opsbot.monitoring import ServiceMonitor
+from opsbot.monitoring.incident_state import FlapState
 from opsbot.runtime.change_notifier import ChangeNotifier
 from opsbot.services.port import Activity, Happening, ServiceManager, ServiceState
 from opsbot.store import Store, incident_repository, ledger
@@ -161,7 +162,7 @@ class World:
         self.machine = Machine(self.clock)
         self.checks = Checks(self.clock, self.machine)
         self.yard = Yard(self.clock)
-        self.vetoes = Inhibitors(restarts=[self._outage], ladder_ends=[self._outage], spent=[self._budget])
+        self.vetoes = Inhibitors(restarts=[self._outage], last_steps=[self._outage], spent=[self._budget])
         self.store = UnevenStore(self.folder / "s.db", self.folder.name)
         await self.store.open()
         for number, name in enumerate(("r1", "r2")):
@@ -190,7 +191,7 @@ class World:
             cast("Deployer", self.yard),
             self.clock,
             alerts=Alerts(),
-            vetoes=self.vetoes,
+            inhibitors=self.vetoes,
         )
         await self.watcher.open()
         await self.settle()
@@ -229,14 +230,14 @@ class World:
 
     async def seen(self) -> Seen:
         found = await self.store.read(incident_repository.incidents, "api", 50)
-        one, case = (
+        one, state = (
             next((each for each in found if each.closed_at is None), None),
-            self.watcher.incident_manager.case("api"),
+            self.watcher.incident_manager.timeline.of("api"),
         )
         return Seen(
             self.machine.now_state.activity,
-            None if one is None else (one.id, one.cause, one.called_at, case.flaps),
-            (case.well, case.down_since, case.down_for) if case.flaps.flapping else None,
+            None if one is None else (one.id, one.cause, one.called_at, state.flapping.flaps),
+            _flapping(state.flapping),
             None if one is None else one.recovery,
             await self.watcher.decision("api"),
             tuple(self.machine.restarts_asked),
@@ -244,6 +245,10 @@ class World:
             len(self.yard.asked),
             tuple(map(_settled, found)),
         )
+
+
+def _flapping(known: FlapState) -> tuple[object, ...] | None:
+    return (known.healthy, known.down_since, known.down_for) if known.active else None
 
 
 def _settled(incident: Incident) -> Incident:

@@ -29,7 +29,7 @@ async def test_an_incident_of_the_host_opens_goes_on_and_ends(tmp_path: Path) ->
         book = herd.watcher.incident_manager
         await book.trouble(DISK, FULL, herd.clock(), evidence=Evidence((("disk", FULL),)))
         await book.trouble(DISK, plain("94 % full"), herd.clock())
-        await book.note(DISK, event(IncidentEventKind.NOTE, herd.clock(), text="old logs were deleted"))
+        await book.timeline.note(DISK, event(IncidentEventKind.NOTE, herd.clock(), text="old logs were deleted"))
         await herd.run(120)
         incident = await herd.incident(DISK)
         assert (incident.cause, incident.evidence.checks) == (FULL, (("disk", FULL),))

@@ -289,7 +289,7 @@ async def test_a_person_who_restarts_it_lets_recovery_begin_anew(stage: Stage) -
 
 async def test_while_a_persons_restart_is_under_way_recovery_takes_no_step(stage: Stage) -> None:
     stage.eyes.failing["http"] = "answered 500"
-    with stage.watcher.in_hand("api"):
+    with stage.watcher.by_hand("api"):
         await stage.run(300)
         assert stage.manager.restarts_asked == []
         assert NotificationKind.CALL not in await stage.kinds()

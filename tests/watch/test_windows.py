@@ -86,8 +86,7 @@ async def staged(folder: Path, windows: Sequence[Window], clock: Clock | None = 
     async with Store(folder / "s.db") as store:
         manager, eyes, feed, vetoes = Puppet(clock), Eyes(clock), ChangeNotifier(), Inhibitors()
         managers: dict[str, ServiceManager] = {"api": manager}
-        at_work = MaintenanceWindows(windows, ["api"], store, feed, clock)
-        at_work.object_to(vetoes)
+        at_work = MaintenanceWindows(windows, ["api"], store, feed, clock, vetoes)
         watcher = ServiceMonitor(
             {"api": SERVICE},
             store,
@@ -96,7 +95,7 @@ async def staged(folder: Path, windows: Sequence[Window], clock: Clock | None = 
             cast("Prober", eyes),
             cast("Deployer", Yard(clock)),
             clock,
-            vetoes=vetoes,
+            inhibitors=vetoes,
         )
         await at_work.open()
         await watcher.open()
@@ -191,7 +190,7 @@ async def test_resume_ends_the_mute_of_one_service_and_it_stays_ended(tmp_path: 
         await stage.run(310)
         assert await stage.store.write(incident_repository.lift_silence, "api", stage.clock())
         assert not await stage.store.write(incident_repository.lift_silence, "api", stage.clock())
-        again = MaintenanceWindows([NIGHT], ["api"], stage.store, ChangeNotifier(), stage.clock)
+        again = MaintenanceWindows([NIGHT], ["api"], stage.store, ChangeNotifier(), stage.clock, Inhibitors())
         await again.open()
         assert await stage.store.read(incident_repository.silence, "api", stage.clock()) is None
         assert await stage.store.read(incident_repository.silence, "host:memory", stage.clock()) is not None
@@ -308,7 +307,9 @@ async def test_who_may_be_deployed_from_now_on_is_told_by_the_tick(
 ) -> None:
     clock = Clock()
     async with Store(tmp_path / "s.db") as store:
-        windows = MaintenanceWindows([replace(NIGHT, deploys=deploys)], ["api", "bot"], store, ChangeNotifier(), clock)
+        windows = MaintenanceWindows(
+            [replace(NIGHT, deploys=deploys)], ["api", "bot"], store, ChangeNotifier(), clock, Inhibitors()
+        )
         await windows.open()
         freed = []
         for second in range(1, 1000):
@@ -321,7 +322,9 @@ async def test_who_may_be_deployed_from_now_on_is_told_by_the_tick(
 async def test_mutes_are_written_ahead_again_and_again(tmp_path: Path) -> None:
     clock = Clock()
     async with Store(tmp_path / "s.db") as store:
-        windows = MaintenanceWindows([replace(NIGHT, date=None, days=WEEK)], ["api"], store, ChangeNotifier(), clock)
+        windows = MaintenanceWindows(
+            [replace(NIGHT, date=None, days=WEEK)], ["api"], store, ChangeNotifier(), clock, Inhibitors()
+        )
         await windows.open()
         for _ in range(10 * 24):
             clock.pass_by(3600)

@@ -110,6 +110,7 @@ async def test_a_loop_that_never_begins_is_late_too_and_one_that_is_seldom_due_i
     loops.close()
 
 
+@pytest.mark.real_time
 async def test_a_store_that_hangs_ends_the_feeding_until_it_answers(tmp_path: Path) -> None:
     async with keeping(tmp_path) as kept:
         kept.loops.open()

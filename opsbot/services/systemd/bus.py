@@ -146,13 +146,13 @@ class SystemdBus:
         """Await it after each reconnection, to read state again: signals were missed."""
         self._backs.append(callback)
 
-    async def open(self, patience: timedelta = timedelta(0)) -> None:
+    async def open(self, timeout: timedelta = timedelta(0)) -> None:
         """Connect and subscribe; raise BusError if systemd is not reachable.
 
-        patience: how long to wait for a bus that does not exist yet.
+        timeout: how long to wait for a bus that does not exist yet.
         """
         loop = asyncio.get_running_loop()
-        until = loop.time() + patience.total_seconds()
+        until = loop.time() + timeout.total_seconds()
         for number in count():
             error = await self._try_to_connect()
             if error is None:

@@ -30,7 +30,7 @@ from opsbot.services.systemd.names import MANAGER, PROPERTIES, SERVICE, UNIT, un
 from opsbot.services.systemd.release import Prove, running_release
 from opsbot.services.systemd.several import together
 from opsbot.services.systemd.tracker import Tracker
-from opsbot.services.systemd.unit import UnitFacts
+from opsbot.services.systemd.unit import UnitFacts, read_unit
 
 log = logging.getLogger(__name__)
 
@@ -63,7 +63,7 @@ class _Kept:
     service: Service
     trackers: Mapping[str, Tracker]
     lock: asyncio.Lock = field(default_factory=asyncio.Lock)
-    looking: asyncio.Lock = field(default_factory=asyncio.Lock)
+    release_lock: asyncio.Lock = field(default_factory=asyncio.Lock)
     releases: dict[str, tuple[str, Path | None]] = field(default_factory=dict)
     """By unit: a run, and the release that it runs in."""
 
@@ -80,15 +80,15 @@ class Systemd:
         bus: SystemdBus | None = None,
         scope: Scope = Scope.SYSTEM,
         prove: Prove | None = None,
-        patience: timedelta = timedelta(0),
+        bus_timeout: timedelta = timedelta(0),
     ) -> None:
-        """prove: see `release.py`. patience: how long `open` waits for the bus."""
+        """prove: see `release.py`. bus_timeout: how long `open` waits for the bus."""
         self.bus = bus or SystemdBus(scope)
         self._scope = scope
         self._path = directory / "units.json"
         self._clock = clock
         self._prove = prove
-        self._patience = patience
+        self._bus_timeout = bus_timeout
         self._journal = Journal(scope)
         self._listeners = Listeners[ServiceEvent]()
         self._kept = {
@@ -112,7 +112,7 @@ class Systemd:
         """Connect, read the units, and report what happened to them meanwhile."""
         self._boot = await asyncio.to_thread(boot_id)
         self._remembered = await asyncio.to_thread(memory.load, self._path)
-        await self.bus.open(self._patience)
+        await self.bus.open(self._bus_timeout)
         for tracker in self._trackers.values():
             await self._find(tracker)
         self._open = True
@@ -233,7 +233,7 @@ class Systemd:
     async def _job(self, verb: Verb, tracker: Tracker) -> JobResult:
         tracker.asked += 1
         try:
-            result = await self.bus.job(verb, tracker.unit, within=tracker.facts.patience + SPARE)
+            result = await self.bus.job(verb, tracker.unit, within=tracker.facts.time_limit + SPARE)
             await self._refresh(tracker)
         except BusError as error:
             raise _manager_error(error, verb, tracker, self._scope) from error
@@ -293,12 +293,6 @@ class Systemd:
 
     # Reads
 
-    async def _read(self, unit: str) -> UnitFacts:
-        facts = UnitFacts().changed(await self.bus.properties(unit, UNIT))
-        if facts.load == "loaded":
-            facts = facts.changed(await self.bus.properties(unit, SERVICE))
-        return facts
-
     async def _read_now(self, tracker: Tracker) -> UnitFacts | None:
         """Read a unit without a signal in between; None while signals keep coming.
 
@@ -308,7 +302,7 @@ class Systemd:
         for number in range(READS):
             await asyncio.sleep(PAUSE.total_seconds() * number)
             heard = tracker.heard
-            facts = await self._read(tracker.unit)
+            facts = await read_unit(self.bus, tracker.unit)
             if tracker.heard == heard:
                 return facts
         return None
@@ -369,7 +363,7 @@ class Systemd:
 
     async def _find(self, tracker: Tracker) -> None:
         """Read a unit at startup and report what happened since the last opsbot ended."""
-        facts = await self._read(tracker.unit)
+        facts = await read_unit(self.bus, tracker.unit)
         last = self._remembered.get(tracker.unit)
         same_run = last is not None and last.run == facts.run
         was_alive = last is not None and last.alive
@@ -428,7 +422,7 @@ class Systemd:
         known = kept.releases.get(tracker.unit)
         if known is not None and known[0] == facts.run:
             return known[1]
-        async with kept.looking:
+        async with kept.release_lock:
             known = kept.releases.get(tracker.unit)
             if known is None or known[0] != facts.run:
                 found = await running_release(

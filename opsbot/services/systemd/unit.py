@@ -8,7 +8,8 @@ from typing import Any
 from opsbot.core import exits
 from opsbot.core.exits import ExitCode
 from opsbot.core.message import Message, message
-from opsbot.services.systemd.names import NO_JOB
+from opsbot.services.systemd.bus import SystemdBus
+from opsbot.services.systemd.names import NO_JOB, SERVICE, UNIT
 
 _INFINITY = 2**64 - 1
 _LONGEST = timedelta(minutes=15)
@@ -61,7 +62,7 @@ class UnitFacts:
     working_directory: str = ""
     cgroup: str = ""
     """The path of its control group below the root of the hierarchy."""
-    patience: timedelta = _LONGEST
+    time_limit: timedelta = _LONGEST
     """How long it may take to stop and start by its own limits."""
 
     def changed(self, values: Mapping[str, Any]) -> "UnitFacts":
@@ -70,7 +71,7 @@ class UnitFacts:
         if values.get("ControlGroup"):
             found["cgroup"] = str(values["ControlGroup"])
         if limits := [_span(values[key]) for key in ("TimeoutStartUSec", "TimeoutStopUSec") if key in values]:
-            found["patience"] = sum(limits, timedelta())
+            found["time_limit"] = sum(limits, timedelta())
         return replace(self, **found)
 
     @property
@@ -141,3 +142,9 @@ _PROPERTIES: Mapping[str, tuple[str, Callable[[Any], Any]]] = {
     "WorkingDirectory": ("working_directory", str),
 }
 """By property: the field of `UnitFacts`, and its conversion."""
+
+
+async def read_unit(bus: SystemdBus, unit: str) -> UnitFacts:
+    """Ask systemd for the properties of a unit. Raises BusError."""
+    facts = UnitFacts().changed(await bus.properties(unit, UNIT))
+    return facts.changed(await bus.properties(unit, SERVICE)) if facts.load == "loaded" else facts
