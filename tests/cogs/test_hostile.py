@@ -109,7 +109,7 @@ async def test_nobody_is_pinged_whatever_stands_in_commits_logs_names_and_reason
     state.bot.roles.clear()
     evil = f"@everyone @here <@{world.people['admin']}> <@&{world.standin.roles['admin']}>"
     world.manager.log["api"] = [LogLine(START, evil)]
-    await world.engine.tell("api", evil, level="error")
+    await world.engine.announce("api", plain(evil), level="error")
     opened = await world.incident(
         cause=evil, evidence=Evidence(((evil, plain(evil)),), plain(evil), (evil, "```" + evil))
     )
@@ -190,7 +190,7 @@ def test_a_failed_deployment_says_what_where_why_and_what_is_next() -> None:
         deployment, Around("blue", "https://github.com/a/b", blocked=Quarantine(None, START))
     )
     for words in (
-        "`aaaaaaaaaa` → `bbbbbbbbbb`",
+        "`aaaaaaa` → `bbbbbbb`",
         "on blue",
         "compare",
         "Break the install · Ada",
@@ -204,5 +204,5 @@ def test_a_failed_deployment_says_what_where_why_and_what_is_next() -> None:
     ):
         assert words in shown.text, words
     assert "line 14\n" not in shown.text
-    assert shown.content == "❌ api: installation of `bbbbbbbbbb` failed (deployment 7); nothing live was changed."
+    assert shown.content == "❌ api: installation of `bbbbbbb` failed (deployment 7); nothing live was changed."
     assert shown.footer == "blue · #d7"

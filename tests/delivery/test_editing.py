@@ -38,7 +38,7 @@ async def test_many_changes_become_few_edits_and_the_last_state_is_shown(world: 
     await world.change(value, phase=Phase.LIVE, live_at=world.now(), commit_to="b" * 40, steps=())
     await world.cards_true()
     (card,) = world.posted()
-    assert "✅ api runs `bbbbbbbbbb`" in card["content"]
+    assert "✅ api runs `bbbbbbb`" in card["content"]
     assert buttons_of(card) == ["Roll back", "Logs"]
     assert 2 <= len(edits(world)) <= 6
     assert all(request.status == 200 for request in edits(world))

@@ -28,7 +28,7 @@ async def outage(world: World, *, incidents: int, minutes: int = 60) -> None:
     await world.store.write(incident_repository.escalate, 1, plain("restarts did not help"), world.now(), Evidence())
     for number in range(incidents):
         await world.incident(cause=f"http: answered {500 + number}")
-        await world.engine.tell("api", f"word {number}", level="warning", key=f"w{number}")
+        await world.engine.announce("api", plain(f"word {number}"), level="warning", key=f"w{number}")
         await world.recover()
         world.parts.shift += timedelta(minutes=minutes / incidents)
     world.parts.shift += timedelta(minutes=6)
