@@ -18,6 +18,5 @@ class AuditCog(commands.Cog):
     async def audit(
         self, interaction: discord.Interaction, service: str | None = None, member: discord.User | None = None
     ) -> None:
-        """Show the audit log, privately."""
         who = None if member is None else str(member.id)
         await show(interaction, lambda engine, actor: engine.look.audit(actor, service, who), audit, service=service)

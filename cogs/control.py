@@ -23,8 +23,6 @@ class ControlCog(commands.Cog):
     @app_commands.describe(service="Which service")
     @app_commands.autocomplete(service=choose_service)
     async def restart(self, interaction: discord.Interaction, service: str) -> None:
-        """Restart a service."""
-
         async def work(actor: Actor) -> RenderedMessage | Interim:
             engine = engine_of(interaction)
             against = await engine.services.advice(service)
@@ -49,7 +47,6 @@ class ControlCog(commands.Cog):
         length: app_commands.Range[str, 1, 40] | None = None,
         reason: app_commands.Range[str, 1, 300] | None = None,
     ) -> None:
-        """Silence a service."""
         wanted = length_of(length)
 
         async def ask(engine: Engine, actor: Actor) -> Silence | Refused:

@@ -58,8 +58,6 @@ class DeployCog(commands.Cog):
     async def deploy(
         self, interaction: discord.Interaction, service: str, ref: app_commands.Range[str, 1, 200] | None = None
     ) -> None:
-        """Begin a deployment."""
-
         async def work(actor: Actor) -> RenderedMessage:
             engine = engine_of(interaction)
             return await begun(engine, await engine.releases.deploy(actor, service, ref))
@@ -72,8 +70,6 @@ class DeployCog(commands.Cog):
     async def rollback(
         self, interaction: discord.Interaction, service: str, release: app_commands.Range[str, 1, 100] | None = None
     ) -> None:
-        """Begin a rollback."""
-
         async def work(actor: Actor) -> RenderedMessage:
             engine = engine_of(interaction)
             return await begun(engine, await engine.releases.rollback(actor, service, release))
@@ -84,7 +80,6 @@ class DeployCog(commands.Cog):
     @app_commands.describe(service="Which service", reason="Why, for the others")
     @app_commands.autocomplete(service=choose_service)
     async def hold(self, interaction: discord.Interaction, service: str, reason: REASON | None = None) -> None:
-        """Hold a service."""
         await show(
             interaction,
             lambda engine, actor: engine.services.hold(actor, service, reason or ""),
@@ -97,8 +92,6 @@ class DeployCog(commands.Cog):
     @app_commands.describe(service="Which service", reason="Why, for the audit log")
     @app_commands.autocomplete(service=choose_service)
     async def resume(self, interaction: discord.Interaction, service: str, reason: REASON | None = None) -> None:
-        """Resume a service."""
-
         def card(resumed: Resumed) -> RenderedMessage:
             what = "was resumed" if resumed else "was neither paused nor silenced; recovery may try again"
             commits = ", ".join(code(commit[:SHORT]) for commit in resumed.commits)

@@ -22,7 +22,6 @@ class IncidentsCog(commands.Cog):
         service: str | None = None,
         open: bool = False,  # noqa: A002, FBT001, FBT002 - what members see
     ) -> None:
-        """List incidents."""
         await show(
             interaction,
             lambda engine, actor: engine.look.incidents(actor, service, still_open=open),
@@ -34,7 +33,6 @@ class IncidentsCog(commands.Cog):
     @app_commands.describe(service="Which service")
     @app_commands.autocomplete(service=choose_service)
     async def why(self, interaction: discord.Interaction, service: str) -> None:
-        """Explain."""
         await show(
             interaction,
             lambda engine, actor: engine.look.why(actor, service),

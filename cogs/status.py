@@ -24,8 +24,6 @@ class StatusCog(commands.Cog):
     @app_commands.describe(service="Only this service, in detail")
     @app_commands.autocomplete(service=choose_service)
     async def status(self, interaction: discord.Interaction, service: str | None = None) -> None:
-        """Show what is known now."""
-
         async def work(actor: Actor) -> RenderedMessage:
             engine = engine_of(interaction)
             statuses = await engine.look.status(actor, service)
@@ -35,7 +33,10 @@ class StatusCog(commands.Cog):
                 shown = details(statuses[0], engine.measured.growth.get(service))
                 return await with_chart(shown, await engine.look.memory(service))
             return overview(
-                statuses, await asyncio.to_thread(engine.standings.host), engine.host, await engine.look.proof()
+                statuses,
+                await asyncio.to_thread(engine.standings.host),
+                engine.host,
+                await engine.outbox.delivery_test(),
             )
 
         await respond(interaction, Action.STATUS, work, service=service)
@@ -44,19 +45,16 @@ class StatusCog(commands.Cog):
     @app_commands.describe(service="Only this service")
     @app_commands.autocomplete(service=choose_service)
     async def health(self, interaction: discord.Interaction, service: str | None = None) -> None:
-        """Run the checks."""
         await show(interaction, lambda engine, actor: engine.look.health(actor, service), health, service=service)
 
     @app_commands.command(description="The maintenance windows: those that are open, and the next ones")
     async def windows(self, interaction: discord.Interaction) -> None:
-        """Show when nobody is woken, or nothing deployed."""
         await show(interaction, lambda engine, actor: engine.look.maintenance(actor), windows)
 
     @app_commands.command(description="The latest deployments and incidents")
     @app_commands.describe(service="Only this service")
     @app_commands.autocomplete(service=choose_service)
     async def history(self, interaction: discord.Interaction, service: str | None = None) -> None:
-        """Show what happened."""
         await show(
             interaction,
             lambda engine, actor: engine.look.history(actor, service),

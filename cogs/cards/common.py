@@ -9,7 +9,7 @@ from cogs.cards.links import commit_link
 from cogs.cards.rendered import AMBER, BLUE, DESCRIPTION, RED, Button, RenderedMessage
 from cogs.cards.style import to_markdown
 from cogs.cards.text import code, escape, fence, fit, moment
-from opsbot.core.deployment import Commit
+from opsbot.core.deployment import SHORT, Commit
 from opsbot.core.model import Notification
 from opsbot.core.updates import UpdateReason
 from opsbot.engine.cards import Around
@@ -40,7 +40,7 @@ def commit_lines(commits: Sequence[Commit], total: int, repository: str) -> list
     lines = []
     for commit in commits[:COMMITS]:
         link = commit_link(repository, commit.id)
-        name = f"[`{commit.id[:7]}`]({link})" if link else code(commit.id[:7])
+        name = f"[`{commit.short}`]({link})" if link else code(commit.short)
         lines.append(f"{name} {escape(commit.title, 72)} · {escape(commit.author, 30)}")
     more = max(total, len(commits)) - min(len(commits), COMMITS)
     return [*lines, f"+{more} more"] if more > 0 else lines
@@ -94,7 +94,7 @@ def update(notice: Notification, around: Around) -> RenderedMessage:
     return RenderedMessage(
         f"{sign} {to_markdown(notice.said, 900)}",
         f"{notice.service}: {what}" + (" awaits approval" if body.get("why") == UpdateReason.NEEDS_LOOK else ""),
-        fit(lines, DESCRIPTION) or code(commit[:10]),
+        fit(lines, DESCRIPTION) or code(commit[:SHORT]),
         BLUE,
         mark("n", notice.id, around.host),
         buttons,

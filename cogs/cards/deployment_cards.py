@@ -10,7 +10,7 @@ from cogs.cards.rendered import AMBER, BLUE, GREEN, GREY, RED, Button, RenderedM
 from cogs.cards.status_cards import hold_line
 from cogs.cards.style import to_markdown
 from cogs.cards.text import code, escape, fence, moment
-from opsbot.core.deployment import TROUBLE, Deployment, DeploymentKind, DeploymentStep, Phase, commit_in
+from opsbot.core.deployment import SHORT, TROUBLE, Deployment, DeploymentKind, DeploymentStep, Phase, commit_in
 from opsbot.core.model import Notification
 from opsbot.engine.cards import Around
 from opsbot.formatting import duration
@@ -61,7 +61,7 @@ COLOURS = {
 def target(deployment: Deployment) -> str:
     """What it brings: the commit, the release or the ref."""
     if deployment.commit_to:
-        return code(deployment.commit_to[:10])
+        return code(deployment.commit_to[:SHORT])
     return code(deployment.release_to or deployment.ref or "the tracked branch", 60)
 
 
@@ -102,7 +102,7 @@ def sentence(deployment: Deployment) -> str:
             return f"❌ {service}: {failed} ({number}); nothing live was changed.{_waits_on(deployment)}"
         case Phase.UNDONE:
             back = deployment.rolled_back_to
-            sequel = f"rolled back to {code(commit_in(back)[:10])}" if back else "the service is stopped"
+            sequel = f"rolled back to {code(commit_in(back)[:SHORT])}" if back else "the service is stopped"
             return f"↩️ {service}: {failed} ({number}); {sequel}."
         case Phase.STUCK:
             return f"🚨 {service}: {failed} ({number}), and so did the rollback. Needs attention."
@@ -130,7 +130,6 @@ def _step_line(step: DeploymentStep) -> str:
 
 
 def _phases(deployment: Deployment) -> list[str]:
-    """Each step with its time; then what is still to come."""
     lines = [_step_line(step) for step in deployment.steps]
     seen = {step.phase for step in deployment.steps}
     if deployment.finished or deployment.phase is Phase.UNDOING:
@@ -146,7 +145,7 @@ def _phases(deployment: Deployment) -> list[str]:
 
 def _from_to(deployment: Deployment, repository: str) -> str:
     before, after = deployment.commit_from, deployment.commit_to
-    text = f"{code(before[:10]) if before else 'nothing'} → {target(deployment)}"
+    text = f"{code(before[:SHORT]) if before else 'nothing'} → {target(deployment)}"
     link = (
         compare_link(repository, before, after)
         if before and after and deployment.kind is DeploymentKind.DEPLOY

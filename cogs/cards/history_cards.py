@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from cogs.cards.rendered import BLUE, DESCRIPTION, GREEN, GREY, RED, RenderedMessage
 from cogs.cards.style import DiscordStyle, to_markdown
 from cogs.cards.text import code, escape, fit, moment
-from opsbot.core.deployment import Deployment, DeploymentKind, Phase
+from opsbot.core.deployment import SHORT, Deployment, DeploymentKind, Phase
 from opsbot.core.model import AuditEntry, Effect, Incident
 from opsbot.core.subjects import subject_name
 from opsbot.formatting import duration
@@ -31,10 +31,9 @@ OUTCOME = {
 
 
 def deployment_line(deployment: Deployment) -> str:
-    """One deployment on one line."""
     what = "deploy" if deployment.kind is DeploymentKind.DEPLOY else "rollback"
     to = deployment.commit_to or deployment.release_to or deployment.ref or ""
-    to = to[:10] if deployment.commit_to else to
+    to = to[:SHORT] if deployment.commit_to else to
     note = f": {to_markdown(deployment.note, 80)}" if deployment.note and deployment.phase is not Phase.LIVE else ""
     mark = OUTCOME.get(deployment.phase, "🔵")
     return (
@@ -44,7 +43,6 @@ def deployment_line(deployment: Deployment) -> str:
 
 
 def incident_line(incident: Incident) -> str:
-    """One incident on one line."""
     also = f" (and {len(incident.dependents)} because of it)" if incident.dependents else ""
     if incident.closed_at is None:
         sign, how = ("🟠", f"flapping, {incident.flaps.count} changes, ") if incident.flaps.flapping else ("🔴", "")
@@ -58,7 +56,6 @@ def incident_line(incident: Incident) -> str:
 
 
 def incidents(found: Sequence[Incident], service: str | None, *, still_open: bool) -> RenderedMessage:
-    """`/incidents`: newest first."""
     of = f" of {escape(service)}" if service else ""
     if not found:
         return RenderedMessage(f"No incident{of} is open." if still_open else f"No incident{of} is known.")
@@ -103,7 +100,6 @@ def why(service: str, found: "RootCause") -> RenderedMessage:
 
 
 def audit(entries: Sequence[AuditEntry]) -> RenderedMessage:
-    """`/audit`: who did what, newest first."""
     if not entries:
         return RenderedMessage("The audit log has no such entry.")
     return RenderedMessage(

@@ -101,7 +101,6 @@ def said_of(incident: Incident, most: int = 200) -> str:
 
 
 def _stop(text: str) -> str:
-    """One full stop at its end."""
     return text.rstrip(".") + "."
 
 
@@ -117,7 +116,6 @@ def incident_sentence(incident: Incident) -> str:
 
 
 def _doing(incident: Incident) -> str:
-    """What recovery does about it at the moment."""
     if incident.called_at is not None:
         return " Needs attention."
     latest = incident.events[-1] if incident.events else None
@@ -138,7 +136,6 @@ def _resolved(incident: Incident, closed: datetime) -> str:
 
 
 def well_again(incident: Incident) -> str:
-    """Its end in one sentence."""
     name, down = headed(incident), duration(incident.downtime(incident.closed_at or incident.opened_at))
     text = _not_recovered(incident, down)
     if text is None and incident.flaps.count:
@@ -213,7 +210,6 @@ def _last_deploy(around: Around) -> str:
 
 
 def _dependents(incident: Incident) -> str:
-    """What is down because of it; those that still are come first."""
     ordered = sorted(incident.dependents, key=lambda one: one.well_at is not None)
     still = "" if incident.closed_at is None else ", still down at its end"
     lines = [
@@ -257,7 +253,6 @@ def _line(event: IncidentEvent) -> str:
 
 
 def _timeline(incident: Incident) -> str:
-    """What it began with, and what happened last."""
     listed = [event for event in incident.events if event.listed]
     if len(listed) > EVENTS:
         lines = [_line(listed[0]), f"… {len(listed) - EVENTS} more", *map(_line, listed[-EVENTS + 1 :])]
@@ -267,7 +262,6 @@ def _timeline(incident: Incident) -> str:
 
 
 def incident_card(incident: Incident, around: Around) -> RenderedMessage:
-    """The card of an incident, from alarm to end."""
     over, of_host = incident.closed_at is not None, is_host(incident.service)
     last_words = fence(incident.evidence.log[-TAIL:], _LOG_ROOM)
     blocks = [
@@ -338,7 +332,6 @@ def _call_over(
 
 
 def _end_of(incident: Incident) -> str:
-    """How it ended, in one word."""
     code = "" if incident.resolution is None else incident.resolution.code
     return "Stopped" if code == Resolution.STOPPED else "Resolved"
 

@@ -46,7 +46,6 @@ def web_address(repository: str) -> tuple[str, str] | None:
 
 
 def commit_link(repository: str, commit: str) -> str | None:
-    """The page of a commit."""
     found = web_address(repository)
     if found is None or not _HEX.fullmatch(commit):
         return None
@@ -55,7 +54,6 @@ def commit_link(repository: str, commit: str) -> str | None:
 
 
 def compare_link(repository: str, before: str, after: str) -> str | None:
-    """The page that shows what lies between two commits."""
     found = web_address(repository)
     if found is None or found[0] not in _COMPARE or not _HEX.fullmatch(before) or not _HEX.fullmatch(after):
         return None

@@ -47,7 +47,6 @@ class RenderedMessage:
     file: tuple[str, bytes] | None = None
 
     def embed(self) -> discord.Embed | None:
-        """The embed, where there is any."""
         if not (self.title or self.text):
             return None
         embed = discord.Embed(
@@ -88,7 +87,6 @@ def _redacted(file: tuple[str, bytes], redact: Callable[[str], str]) -> bytes:
 
 
 def say(text: str) -> RenderedMessage:
-    """A sentence of opsbot's own."""
     return RenderedMessage(text)
 
 

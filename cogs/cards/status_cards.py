@@ -7,7 +7,7 @@ from cogs.cards.history_cards import deployment_line
 from cogs.cards.rendered import AMBER, DESCRIPTION, GREEN, RED, RenderedMessage
 from cogs.cards.style import to_markdown
 from cogs.cards.text import code, escape, escape_keeping_times, fit, moment
-from opsbot.core.deployment import Hold
+from opsbot.core.deployment import SHORT, Hold
 from opsbot.core.gauge import in_about
 from opsbot.core.health import CheckHealth, Verdict
 from opsbot.core.message import Message
@@ -58,7 +58,6 @@ def reasons_of(health: ServiceHealth, most: int = 300) -> str:
 
 
 def sign(health: ServiceHealth) -> str:
-    """The state as a coloured dot."""
     return SIGNS[health.state]
 
 
@@ -104,12 +103,11 @@ def colour_of(healths: Iterable[ServiceHealth]) -> int:
 def release_of(status: ServiceStatus) -> str:
     """The commit, or the release, that is live; "" where none is."""
     if status.release is not None:
-        return code(status.release.commit[:10])
+        return code(status.release.commit[:SHORT])
     return code(status.live.release) if status.live is not None else ""
 
 
 def status_line(status: ServiceStatus) -> str:
-    """One service on one line."""
     started = f"started {moment(status.state.started_at)}" if status.state.started_at and status.state.pid else ""
     parts = [*_notes(status), release_of(status), started, _figures(status)]
     begin = f"{sign(status.health)} **{escape(status.service)}** {in_words(status.health)} · "
@@ -134,7 +132,6 @@ def _notes(status: ServiceStatus) -> list[str]:
 
 
 def host_line(host: HostFigures, name: str) -> str:
-    """The host on one line."""
     disks = " · ".join(
         f"{escape(str(disk.path), 40)} {size(disk.free)} free of {size(disk.total)}" for disk in host.disks
     )
@@ -211,23 +208,20 @@ def growth_line(growth: Growth) -> str:
 
 
 def hold_line(hold: Hold) -> str:
-    """Why nothing is deployed."""
     if hold.waits:
         why = f" ({to_markdown(hold.reason)})" if hold.reason else ""
-        commit = code(hold.waits[:10])
+        commit = code(hold.waits[:SHORT])
         return f"⏸ Automatic deploys are paused until a commit newer than {commit} is pushed or /resume is used{why}"
     why = f": {to_markdown(hold.reason)}" if hold.reason else ""
     return f"⏸ Deploys are paused by {escape(hold.actor, 60)} {moment(hold.at)}{why}"
 
 
 def silence_line(silence: Silence) -> str:
-    """Until when alerts are kept back."""
     why = f": {escape(silence.reason)}" if silence.reason else ""
     return f"🔕 Silenced by {escape(silence.actor, 60)} until {moment(silence.until, 'f')}{why}"
 
 
 def _of_bot(status: ServiceStatus) -> list[str]:
-    """What a Discord bot waits for, and how its login budget stands."""
     lines = []
     if status.discord_away is not None:
         lines.append(f"🌩️ Discord is away since {moment(status.discord_away, 'f')}")
@@ -253,7 +247,7 @@ def _source(status: ServiceStatus) -> str:
     if source.failing_since is not None:
         since = moment(source.failing_since, "f")
         return f"⚠️ No answer from the repository since {since}: {to_markdown(source.failure, 200)}"
-    head = f" at {code(source.head[:10])}" if source.head else ""
+    head = f" at {code(source.head[:SHORT])}" if source.head else ""
     return f"Branch{head}, asked {moment(source.answered_at)}; {mode}"
 
 
@@ -298,8 +292,3 @@ def _text(text: str | Message, most: int = 300) -> str:
 def against_advice(against: Message | None) -> str:
     """What a person who restarted a service by hand should know: why opsbot itself would not have."""
     return f"\n⚠️ opsbot itself would not have: {to_markdown(against)}" if against else ""
-
-
-def waits_text(value: str | Message, most: int = 300) -> str:
-    """What a service waits for."""
-    return to_markdown(value, most) if isinstance(value, Message) else escape_keeping_times(value, most)

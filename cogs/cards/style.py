@@ -15,15 +15,12 @@ class DiscordStyle:
     most: int = 300
 
     def text(self, value: str) -> str:
-        """Escaped, but for timestamps."""
         return escape_keeping_times(value, self.most)
 
     def code(self, value: str) -> str:
-        """As inline code."""
         return code(value)
 
     def moment(self, at: datetime, style: str) -> str:
-        """A timestamp."""
         return moment(at, style)
 
 

@@ -12,7 +12,6 @@ _DEPLOYS = {
 
 
 def windows(found: Maintenance) -> RenderedMessage:
-    """Those that are open, and the next ones."""
     if not found.active and not found.coming:
         return RenderedMessage("No maintenance window is open, and none is to come.")
     open_ = ", ".join(escape(span.window.name, 64) for span in found.active)
@@ -22,7 +21,6 @@ def windows(found: Maintenance) -> RenderedMessage:
 
 
 def open_line(span: Span) -> str:
-    """A window that is open, on one line."""
     name, end = escape(span.window.name, 64), span.end
     return f"🟦 **{name}** until {moment(end, 'F')} ({moment(end)}): {_does(span.window)}"
 

@@ -78,8 +78,12 @@ class OpsChannel:
         redact: Callable[[str], str] = str,
         budget: RateBudget | None = None,
         clock: Callable[[], datetime] = _now,
+        on_rest: Callable[[bool], None] = lambda _: None,
     ) -> None:
-        """client: returns the logged-in client or None. redact: redacts known secrets."""
+        """client: returns the logged-in client or None. redact: redacts known secrets.
+
+        on_rest: called with whether Discord accepted, or may have accepted, a request.
+        """
         self._client = client
         self._redact = redact
         self._budget = budget or RateBudget()
@@ -87,16 +91,13 @@ class OpsChannel:
         self._banned_until = 0.0
         """Monotonic time in seconds; every request during a ban prolongs it."""
         self.id = channel_id
-        self.on_rest: Callable[[bool], None] = lambda _: None
-        """Called with whether Discord accepted, or may have accepted, a request."""
+        self._on_rest = on_rest
 
     @property
     def open(self) -> bool:
-        """Whether a client is logged in."""
         return self._client() is not None
 
     def clean(self, text: str) -> str:
-        """Redact known secrets in a text."""
         return self._redact(text)
 
     def _client_now(self) -> discord.Client:
@@ -202,12 +203,12 @@ class OpsChannel:
             )
         except AwayError as error:
             # A rate-limited answer proves that Discord is available.
-            self.on_rest(error.after > 0)
+            self._on_rest(error.after > 0)
             raise
         except (ClosedError, GoneError, RefusedMessageError):
-            self.on_rest(True)  # noqa: FBT003 - a callback's one argument
+            self._on_rest(True)  # noqa: FBT003 - a callback's one argument
             raise
-        self.on_rest(True)  # noqa: FBT003 - a callback's one argument
+        self._on_rest(True)  # noqa: FBT003 - a callback's one argument
         return message.id
 
     async def start_thread(self, message_id: int, name: str, *, bare: bool = False) -> int:
@@ -328,7 +329,6 @@ class OpsChannel:
             raise self.lost(error) from error
 
     def lost(self, error: Exception) -> AwayError:
-        """Build the error of an unanswered request."""
         if isinstance(error, discord.HTTPException) and error.status == TOO_MANY:
             return self._too_many(error)
         return AwayError(repr(error), error.retry_after if isinstance(error, discord.RateLimited) else 0.0)

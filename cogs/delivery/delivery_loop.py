@@ -71,7 +71,6 @@ class DeliveryLoop(ABC):
             self._changes.mark(("notice", 0))
 
     async def run(self) -> None:
-        """Run until cancelled."""
         with self._engine.feed.subscribe() as self._changes:
             while True:
                 try:

@@ -50,7 +50,6 @@ class FallbackChannel:
                 return
 
     async def resolved(self) -> None:
-        """Record that the ops channel is writable."""
         if await self._engine.outbox.opened():
             log.warning("the ops channel is writable again")
 

@@ -61,7 +61,6 @@ class LiveTail:
         self._changed.set()
 
     def render(self) -> RenderedMessage:
-        """Render the current message."""
         if self._why:
             return tail(self.service, self._lines, f"{OVER}: {self._why}. It showed {self._count} lines.", None)
         heading = f"· live until {moment(self._ends, 't')}, for {escape(self._by, 60)}"
@@ -92,7 +91,6 @@ class LiveTail:
                 return
 
     async def listen(self, lines: AsyncIterator[LogLine]) -> None:
-        """Receive lines as they arrive."""
         try:
             async with aclosing(lines):  # type: ignore[type-var]
                 async for line in lines:

@@ -81,7 +81,6 @@ class LiveTails:
         return True
 
     async def remove_button(self, message: discord.Message, service: str) -> None:
-        """Remove the button from the message of an ended live tail."""
         kept = message.content.partition("\n")[2]
         with suppress(AwayError, ClosedError, GoneError, RefusedMessageError):
             await self._channel.edit(message.id, RenderedMessage(f"📜 **{escape(service)}** {OVER}.\n{kept}"))

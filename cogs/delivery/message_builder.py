@@ -30,7 +30,6 @@ class RenderedNotification:
 
 
 def mark_of(notice: Notification) -> str:
-    """Return the mark at the end of the message's footer."""
     letter = {NotificationKind.DEPLOYMENT: "d", NotificationKind.INCIDENT: "i"}.get(notice.kind, "n")
     return f"· #{letter}{notice.id if letter == 'n' else notice.subject}"
 

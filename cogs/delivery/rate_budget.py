@@ -63,7 +63,6 @@ class WriteLimits:
     all: RateLimit = RateLimit(30, 1.0)
 
     def of(self, kind: WriteKind) -> RateLimit:
-        """Return the limit of one kind."""
         limit: RateLimit = getattr(self, kind)
         return limit
 
@@ -95,7 +94,6 @@ class RateBucket:
         self._taken.append(now)
 
     def free(self, now: float) -> int:
-        """Return how many requests are possible now."""
         return self._limit.most - sum(at + self._limit.seconds - now > JITTER for at in self._taken)
 
     def rest(self, now: float, wanted: int = 1) -> float:

@@ -58,7 +58,6 @@ class DeliverySelfTest:
         self._changed.set()
 
     async def run(self) -> None:
-        """Run until cancelled."""
         await asyncio.sleep(self._pace.test_first)
         while True:
             wait = self._pace.look

@@ -5,7 +5,9 @@ import logging
 from cogs.cards.reminder_cards import thread_name
 from cogs.delivery.channel import ClosedError, GoneError, OpsChannel, RefusedMessageError
 from cogs.delivery.delivery_loop import OnProblem
+from opsbot.core.message import message
 from opsbot.core.model import Incident, Notification
+from opsbot.core.notices import NoticeCode
 from opsbot.core.subjects import subject_name
 from opsbot.engine import Engine
 from opsbot.runtime.ticks import loop_time
@@ -70,8 +72,5 @@ class Threads:
     async def shut(self, incident: Incident, thread: int, why: str) -> None:
         """Report once in the channel that the thread is not writable."""
         log.warning("the thread of incident %d is not writable: %s", incident.id, why)
-        text = (
-            f"The thread of incident {incident.id} ({subject_name(incident.service)}) is locked or not writable: "
-            "updates appear only on its card. Unlock the thread, or grant Send Messages in Threads."
-        )
-        await self._engine.tell(incident.service, text, level="warning", key=f"shut:{thread}")
+        said = message(NoticeCode.THREAD_LOCKED, incident=incident.id, subject=subject_name(incident.service))
+        await self._engine.announce(incident.service, said, level="warning", key=f"shut:{thread}")

@@ -75,12 +75,10 @@ class Bot(Protocol):
 
 
 def bot_of(interaction: discord.Interaction) -> Bot:
-    """Return the bot that received the interaction."""
     return cast("Bot", interaction.client)
 
 
 def engine_of(interaction: discord.Interaction) -> Engine:
-    """Return the bot's engine."""
     return bot_of(interaction).engine
 
 

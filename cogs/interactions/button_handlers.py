@@ -46,12 +46,10 @@ class ButtonPress:
 
     @property
     def engine(self) -> Engine:
-        """The bot's engine."""
         return self.bot.engine
 
     @property
     def name(self) -> str:
-        """The service's name, escaped."""
         return escape(self.service)
 
     @property
@@ -230,8 +228,22 @@ ANSWERS = frozenset({"yes", "no"})
 """Buttons of a private confirmation: the answer replaces the message and removes its buttons."""
 
 
+async def carry_out(handler: ButtonHandler, press: ButtonPress) -> RenderedMessage | Interim:
+    """Check the rank, run the handler, and return the answer."""
+    door, result = press.engine.door, None
+    if handler.admit is not None:
+        detail = handler.admit.format(ident=press.ident)
+        result = await door.admit(press.actor, handler.action, press.service, detail)
+    found = result or await handler.handle(press)
+    if isinstance(found, Refused):
+        return refusal(found)
+    if not isinstance(found, str):
+        return found
+    await door.note(press.actor, handler.action, press.service, "button", f"nothing done: {found}", Effect.NONE)
+    return say(found)
+
+
 async def press(interaction: discord.Interaction, action: str, service: str, ident: str) -> None:
-    """Handle a pressed button."""
     bot, handler = bot_of(interaction), HANDLERS.get(action)
     if action == "ack":
         await ask_why(bot.engine, interaction, service, ident)
@@ -241,16 +253,7 @@ async def press(interaction: discord.Interaction, action: str, service: str, ide
         return
 
     async def work(actor: Actor) -> RenderedMessage | Interim:
-        door, found = bot.engine.door, None
-        if handler.admit is not None:
-            found = await door.admit(actor, handler.action, service, handler.admit.format(ident=ident))
-        result = found or await handler.handle(ButtonPress(bot, interaction.message, actor, service, ident))
-        if isinstance(result, Refused):
-            return refusal(result)
-        if not isinstance(result, str):
-            return result
-        await door.note(actor, handler.action, service, "button", f"nothing done: {result}", Effect.NONE)
-        return say(result)
+        return await carry_out(handler, ButtonPress(bot, interaction.message, actor, service, ident))
 
     await respond(interaction, handler.action, work, service=service, update=action in ANSWERS)
 

@@ -57,7 +57,6 @@ class OpsButton(discord.ui.DynamicItem[discord.ui.Button[discord.ui.View]], temp
         return cls(match["action"], match["service"], match["ident"], item)
 
     async def callback(self, interaction: discord.Interaction) -> None:
-        """Pass the press to the bot."""
         await cast("Pressed", interaction.client).pressed(interaction, self.action, self.service, self.ident)
 
 

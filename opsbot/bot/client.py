@@ -117,7 +117,6 @@ class OpsBot(PatientBot):
             await self.add_cog(cog(), guild=guild)
 
     async def on_connect(self) -> None:
-        """Handle a new session."""
         self._connected()
         self._registration.begin()
 
@@ -155,7 +154,6 @@ class OpsBot(PatientBot):
         self._connected()
 
     async def on_disconnect(self) -> None:
-        """Handle a lost connection or a failed attempt to connect."""
         if self._presence_cache is not None:
             self._presence_cache.lost()
         if not self.is_closed():
@@ -175,7 +173,6 @@ class OpsBot(PatientBot):
         return latency if latency == latency and latency != float("inf") else None  # noqa: PLR0124 - NaN
 
     async def pressed(self, interaction: discord.Interaction, action: str, service: str, ident: str) -> None:
-        """Handle one of opsbot's buttons."""
         await press(interaction, action, service, ident)
 
     async def on_interaction(self, interaction: discord.Interaction) -> None:

@@ -78,7 +78,6 @@ class Socket(DiscordWebSocket):
     """
 
     async def send_heartbeat(self, data: Any) -> None:
-        """Stamp the heartbeat and send it."""
         if self._keep_alive is not None:
             self._keep_alive.beat()
         await super().send_heartbeat(data)

@@ -35,7 +35,6 @@ class GatewayState:
 
     @property
     def connected(self) -> bool:
-        """Whether events are received."""
         return self.link is Link.CONNECTED
 
 
@@ -67,7 +66,6 @@ class Reporter:
             self.on_change(state)
 
     def link(self, link: Link, latency: float | None = None, *, unanswered: bool = False) -> None:
-        """Update the link."""
         if link is Link.AWAY and self.state.link is Link.CONNECTING:
             link = Link.CONNECTING
         since = self.state.since if link is self.state.link else self.clock()

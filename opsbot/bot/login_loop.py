@@ -39,7 +39,6 @@ class LoginLoop:
         self._bot: OpsBot | None = None
 
     def client(self) -> OpsBot | None:
-        """Return the client that is currently logged in."""
         return self._bot
 
     async def stay(self, make: Callable[[], OpsBot]) -> None:

@@ -28,7 +28,6 @@ def intents_for(presence_cache: PresenceCache | None) -> discord.Intents:
 
 
 def feed_presence_cache(client: discord.Client, presence_cache: PresenceCache) -> None:
-    """Update the cache from this client's events."""
     presence_cache.name_of = lambda channel: _name(client, channel)
     parsers: dict[str, Callable[[Any], None]] = client._connection.parsers  # noqa: SLF001 - there is no public way
     for name, take in (

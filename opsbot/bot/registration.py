@@ -42,7 +42,6 @@ class Registration:
             self._task = asyncio.create_task(self._run(), name="register commands")
 
     def end(self) -> None:
-        """Stop trying."""
         self._over = True
         if self._task is not None:
             self._task.cancel()

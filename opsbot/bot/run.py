@@ -62,10 +62,8 @@ async def run_bot(
     presence_cache = discord_bots.presence_cache if discord_bots is not None else None
     reporter = _reporter(engine, discord_bots, on_state)
     logins = LoginLoop(token, reporter, pace, presence_cache)
-    channel = OpsChannel(
-        logins.client, config.discord.ops_channel_id, redact, RateBudget(channel_pace.limits), engine.clock
-    )
-    channel.on_rest = reporter.rest
+    budget, ops_channel = RateBudget(channel_pace.limits), config.discord.ops_channel_id
+    channel = OpsChannel(logins.client, ops_channel, redact, budget, engine.clock, reporter.rest)
     writers = _Writers(engine, channel, logins.client, channel_pace, reporter.problem)
     clicks = Clicks()
 

@@ -22,7 +22,8 @@ from opsbot.cleanup.file_cleaner import (
 from opsbot.config import Cleanup, Config, Service
 from opsbot.core.access import Origin, itself
 from opsbot.core.globs import Glob, glob
-from opsbot.core.model import NotificationKind
+from opsbot.core.message import Message, Param, message
+from opsbot.core.notices import NoticeCode
 from opsbot.formatting import duration, size
 from opsbot.messages import describe
 from opsbot.runtime.change_notifier import ChangeNotifier
@@ -144,16 +145,17 @@ def _fixed(pattern: Glob) -> str:
     return "/" + "/".join(pattern.fixed)
 
 
-def _describe(pattern: str, operation: Deletion, problem: CleanupProblem) -> str:
+def _describe(pattern: str, operation: Deletion, problem: CleanupProblem, service: str | None = None) -> Message:
     """Describe a problem and its remedy."""
+    about: dict[str, Param] = {
+        "service": service,
+        "pattern": pattern,
+        "folder": str(problem.folder),
+        "why": problem.why,
+    }
     if operation is Deletion.DELETE:
-        files = "a file" if problem.times == 1 else f"{problem.times} files"
-        return (
-            f"the cleanup of {pattern} cannot delete {files} (in {problem.folder}): {problem.why}; "
-            f"{problem.who} needs write permission for that folder"
-        )
-    more = f" and {problem.times - 1} more" if problem.times > 1 else ""
-    return f"the cleanup of {pattern} cannot read {problem.folder}{more}: {problem.why}"
+        return message(NoticeCode.CANNOT_DELETE, files=problem.times, who=problem.who, **about)
+    return message(NoticeCode.CANNOT_LOOK, more=problem.times - 1, **about)
 
 
 def _record(db: sqlite3.Connection, job: CleanupJob, result: CleanupResult, now: datetime) -> bool:
@@ -165,11 +167,8 @@ def _record(db: sqlite3.Connection, job: CleanupJob, result: CleanupResult, now:
     """
     new = False
     for (pattern, operation), problem in result.problems.items():
-        body: dict[str, object] = {
-            "text": f"{job.service}: {_describe(pattern, operation, problem)}",
-            "level": "warning",
-        }
-        new |= outbox.put(db, _key(job, pattern, operation), NotificationKind.WORD, job.service, now, body=body)
+        said = _describe(pattern, operation, problem, job.service)
+        new |= outbox.put_notice(db, _key(job, pattern, operation), job.service, said, now)
     for operation, done in ((Deletion.LOOK, result.looked), (Deletion.DELETE, result.deleted)):
         for pattern in done:
             if (pattern, operation) not in result.problems:

@@ -22,6 +22,7 @@ from opsbot.control import endpoints
 from opsbot.control.client import AnswerError, Client, DaemonUnreachableError
 from opsbot.control.endpoints import Endpoint
 from opsbot.control.shapes import NotifyReply, Restarted, StatusReply, UpdateReply, encode
+from opsbot.core.deployment import SHORT
 
 if TYPE_CHECKING:
     from argparse import Namespace
@@ -169,7 +170,7 @@ VERBS: Mapping[str, CliVerb[Any]] = {
         endpoints.RESUME,
         lambda one, _: [
             f"{plain(one.service)} {'is resumed' if one.was_held else 'was neither paused nor silenced'}",
-            *(f"{commit[:10]} may be deployed automatically again" for commit in one.unblocked),
+            *(f"{commit[:SHORT]} may be deployed automatically again" for commit in one.unblocked),
         ],
     ),
     "ack": CliVerb(

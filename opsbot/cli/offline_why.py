@@ -30,7 +30,7 @@ class _Known:
     async def read(
         self, query: Callable[Concatenate[sqlite3.Connection, P], T], /, *args: P.args, **kwargs: P.kwargs
     ) -> T:
-        return query(self.db, *args, **kwargs)
+        return await asyncio.to_thread(query, self.db, *args, **kwargs)
 
     async def state(self, service: str) -> ServiceState:
         del service

@@ -8,7 +8,7 @@ from datetime import UTC, datetime, timedelta
 
 from opsbot.cli.terminal import Cell, Paint, fit, plain, table
 from opsbot.control import shapes
-from opsbot.core.deployment import Deployment, DeploymentStep
+from opsbot.core.deployment import SHORT, Deployment, DeploymentStep
 from opsbot.core.message import Message
 from opsbot.core.model import Effect
 from opsbot.core.subjects import subject_name
@@ -36,8 +36,6 @@ _COLOUR = {
     "error": BAD,
     "warning": ODD,
 }
-_SHORT = 10
-"""Digits of a commit that are shown."""
 _WHOLE_COMMIT = re.compile(r"[0-9a-f]{40}|[0-9a-f]{64}")
 
 
@@ -74,7 +72,7 @@ def release_words(service: shapes.ServiceReply) -> str:
     release = service.release
     if release is not None:
         title = f" {plain(release.title)}" if release.title else ""
-        return f"{release.commit[:_SHORT]}{title}"
+        return f"{release.commit[:SHORT]}{title}"
     return plain(service.live or "")
 
 
@@ -224,14 +222,14 @@ def deployment_title(one: Deployment) -> str:
         target = f" to {plain(one.release_to)}"
     else:
         ref = plain(one.ref or "")
-        short = ref[:_SHORT] if _WHOLE_COMMIT.fullmatch(ref) else ref
+        short = ref[:SHORT] if _WHOLE_COMMIT.fullmatch(ref) else ref
         target = f" of {short}" if short else ""
     return f"deployment {one.id} of {plain(one.service)}: {what}{target} by {plain(one.actor.name)}"
 
 
 def commits_words(one: Deployment) -> str:
     """From which commit to which, and the newest one's title."""
-    before, after = (one.commit_from or "")[:_SHORT], (one.commit_to or "")[:_SHORT]
+    before, after = (one.commit_from or "")[:SHORT], (one.commit_to or "")[:SHORT]
     known = after or before or (one.release_to or "")
     words = f"{before} → {after}" if before and after else known
     title = plain(one.commits[0].title) if one.commits else ""

@@ -220,7 +220,9 @@ class Routes:
     ) -> Callable[[Actor, str | None], Awaitable[shapes.StatusReply | Refused]]:
         async def asked(who: Actor, service: str | None) -> shapes.StatusReply | Refused:
             found = await ask(who, service)
-            return found if isinstance(found, Refused) else replies.status(found, await self.engine.look.proof())
+            return (
+                found if isinstance(found, Refused) else replies.status(found, await self.engine.outbox.delivery_test())
+            )
 
         return asked
 

@@ -36,7 +36,7 @@ class DeploymentKind(StrEnum):
     ROLLBACK = "rollback"
 
 
-SHORT = 10
+SHORT = 7
 """Digits of a commit id that people are shown."""
 
 

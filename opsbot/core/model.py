@@ -29,7 +29,9 @@ class NotificationKind(StrEnum):
     STORM = "storm"  # a card: many services went down at once (`opsbot.core.storm`)
     SOURCE = "source"  # a repository cannot be reached, or can again. `body`: text, ok
     UPDATE = "update"  # a new commit that is not deployed automatically. `body`: text, commit, commits, why
-    WORD = "word"  # a plain sentence. `body`: text, level (info, warning, error)
+    WORD = "word"
+    """A plain notification. `body`: text (a message; a sentence in rows of earlier versions), level (info, warning,
+    error), lines shown below it, chart, revision."""
 
 
 WAKING_KINDS = (

@@ -3,8 +3,9 @@
 from collections.abc import Callable
 from datetime import datetime, timedelta
 
+from opsbot.core.message import message
+from opsbot.core.notices import NoticeCode
 from opsbot.engine import Engine
-from opsbot.formatting import discord_time
 
 EVERY = timedelta(seconds=5)
 PATIENCE = timedelta(minutes=1)
@@ -33,12 +34,8 @@ class DbusMonitor:
             self._since = now
             self._note(f"no connection to systemd since {now:%Y-%m-%d %H:%M} UTC")
         if not self._reported and now - self._since >= PATIENCE:
-            text = (
-                f"opsbot has had no connection to systemd since {discord_time(self._since)}: D-Bus is disconnected. "
-                "Services keep running, but opsbot does not notice failures of units and cannot restart them. "
-                "Check: systemctl status dbus"
-            )
-            await self._engine.tell("", text, level="error", key=f"bus:{self._since.isoformat()}")
+            said = message(NoticeCode.BUS_LOST, since=self._since)
+            await self._engine.announce("", said, level="error", key=f"bus:{self._since.isoformat()}")
             self._reported = True
 
     async def _back(self, now: datetime) -> None:
@@ -49,5 +46,5 @@ class DbusMonitor:
         if self._reported:
             self._reported = False
             minutes = max(round((now - since) / timedelta(minutes=1)), 1)
-            text = f"Connected to systemd again after {minutes} min; events in between were read."
-            await self._engine.tell("", text, key=f"bus:{since.isoformat()}:back")
+            said = message(NoticeCode.BUS_BACK, after=timedelta(minutes=minutes))
+            await self._engine.announce("", said, key=f"bus:{since.isoformat()}:back")

@@ -19,11 +19,12 @@ from opsbot.config import Config, Scope, SecretMissingError, Service
 from opsbot.core.access import Action, Actor
 from opsbot.core.deploy_codes import RefusalCode
 from opsbot.core.keys import Reload, values_by_reload
-from opsbot.core.message import message
+from opsbot.core.message import Message, message
+from opsbot.core.notices import NoticeCode
 from opsbot.deploy.deployer import Deployer
 from opsbot.engine import Engine
 from opsbot.formatting import clip
-from opsbot.messages import describe
+from opsbot.messages import describe, render
 from opsbot.runtime.memory import unload
 from opsbot.runtime.sd_notify import READY, notify, reloading
 from opsbot.runtime.signals import ReloadRequests
@@ -35,7 +36,7 @@ LINES_MOST = 15
 LINE_MOST = 200
 NOTES_MOST = 4
 _MOVE = "stop opsbot, move it, start opsbot"
-NOTHING_NEW = "Configuration reloaded: nothing changed."
+NOTHING_NEW = message(NoticeCode.CONFIG_UNCHANGED)
 
 
 @dataclass(frozen=True, slots=True)
@@ -168,7 +169,7 @@ class Reloader:
             return True
         words = f"waiting for the deployment of {', '.join(busy)} before reloading the configuration"
         log.info("%s", words)
-        await _post(now, f"The configuration has changed; it is applied after the deployment of {', '.join(busy)}.")
+        await _post(now, message(NoticeCode.CONFIG_WAITS, services=tuple(busy)))
         self._note(words)
         # Ready in the meantime: the old configuration is active, and a reload has a time limit (TimeoutStartSec=).
         notify(READY)
@@ -184,11 +185,11 @@ class Reloader:
             for each in lines:
                 log.error("%s", each)
             count = "a problem" if len(lines) == 1 else f"{len(lines)} problems"
-            text = f"The new configuration has {count} and was rejected; the old one stays in force."
+            said = message(NoticeCode.CONFIG_REJECTED, count=len(lines))
             note = f"the configuration file has {count}; the old configuration stays in force"
-            await self._finish(now, asked, f"refused: {count}; {lines[0]}", text, lines, note=note)
+            await self._finish(now, asked, f"refused: {count}; {lines[0]}", said, lines, note=note)
         else:
-            log.info("%s", NOTHING_NEW)
+            log.info("%s", render(NOTHING_NEW))
             await self._finish(now, asked, "nothing changed", NOTHING_NEW)
 
     async def _change(
@@ -209,10 +210,10 @@ class Reloader:
             return None
         count = "1 change" if len(lines) == 1 else f"{len(lines)} changes"
         notes = consequences(now.config, new)
-        text = f"The configuration was reloaded: {count}."
+        said = message(NoticeCode.CONFIG_RELOADED, count=len(lines))
         last = bounded(notes, NOTES_MOST)
         posted = [*bounded(lines, LINES_MOST - len(last)), *last]
-        await self._finish(after, asked, f"{count}: {'; '.join(lines)}", text, [*lines, *notes], posted)
+        await self._finish(after, asked, f"{count}: {'; '.join(lines)}", said, [*lines, *notes], posted)
         log.info("the configuration was reloaded: %s", count)
         return after
 
@@ -221,9 +222,9 @@ class Reloader:
         if back is None:
             return None
         why = self._redact(describe(error) or type(error).__name__)
-        text = "The new configuration could not be started; the old one is in force again."
+        said = message(NoticeCode.CONFIG_FAILED)
         note = "the new configuration could not be started; the old one is in force"
-        await self._finish(back, asked, f"refused: {why}", text, [why], note=note)
+        await self._finish(back, asked, f"refused: {why}", said, [why], note=note)
         return back
 
     async def _finish(
@@ -231,7 +232,7 @@ class Reloader:
         now: ActiveConfig,
         asked: Sequence[Actor],
         result: str,
-        text: str,
+        said: Message,
         lines: Sequence[str] = (),
         posted: Sequence[str] | None = None,
         *,
@@ -242,18 +243,18 @@ class Reloader:
         note: for the status line, "" if the file is in force.
         """
         await _record(now, asked, result)
-        await _post(now, text, level="error" if note else "info", lines=bounded(lines) if posted is None else posted)
-        self._reload_requests.answered(text, lines, ok=not note)
+        await _post(now, said, level="error" if note else "info", lines=bounded(lines) if posted is None else posted)
+        self._reload_requests.answered(render(said), lines, ok=not note)
         self._note(note)
         notify(READY)
 
 
-async def _post(now: ActiveConfig, text: str, *, level: str = "info", lines: Sequence[str] = ()) -> None:
+async def _post(now: ActiveConfig, said: Message, *, level: str = "info", lines: Sequence[str] = ()) -> None:
     try:
-        await now.engine.tell("", text, level=level, lines=lines)
+        await now.engine.announce("", said, level=level, lines=lines)
     except (StoreError, sqlite3.Error) as error:
         # For example a full disk: the message is lost, but the active configuration must keep running.
-        log.warning("the message could not be stored: %s: %s", text, error)
+        log.warning("the message could not be stored: %s: %s", render(said), error)
 
 
 async def _record(now: ActiveConfig, asked: Sequence[Actor], result: str) -> None:

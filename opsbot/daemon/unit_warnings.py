@@ -2,10 +2,12 @@
 
 import hashlib
 import logging
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
 
 from opsbot.config import Config
+from opsbot.core.message import Message, message
+from opsbot.core.notices import NoticeCode
 from opsbot.engine import Engine
 from opsbot.formatting import clip
 from opsbot.runtime.memory import unload
@@ -56,12 +58,12 @@ async def warn_of_findings(engine: Engine) -> None:
     fresh = [unit for unit, key in keys.items() if key in news]
     if len(fresh) > EACH_MOST:
         # One message instead of one per unit: Discord accepts five in five seconds, and an alert would have to wait.
-        text = "\n".join(_overview(fresh, severe))
         key = hashlib.sha256("".join(keys[unit] for unit in fresh).encode()).hexdigest()[:16]
-        await engine.tell("", text, level="warning", key=f"traps:{key}", stands_for=[keys[unit] for unit in fresh])
+        said, stands_for = _overview(fresh, severe), [keys[unit] for unit in fresh]
+        await engine.announce("", said, level="warning", key=f"traps:{key}", stands_for=stands_for)
         return
     for unit in fresh:
-        await engine.tell(_owner(config, unit), "\n".join(_lines(unit, severe[unit])), level="warning", key=keys[unit])
+        await engine.announce(_owner(config, unit), _errors(unit, severe[unit]), level="warning", key=keys[unit])
 
 
 def forget() -> None:
@@ -73,33 +75,33 @@ def _owner(config: Config, unit: str) -> str:
     return next((service.name for service in config.services.values() if unit in service.units), "")
 
 
-def _overview(units: Sequence[str], severe: "Mapping[str, Sequence[LintFinding]]") -> Iterator[str]:
+def _overview(units: Sequence[str], severe: "Mapping[str, Sequence[LintFinding]]") -> Message:
     lines = []
     for unit in units:
         first, *others = severe[unit]
         more = f" (and {len(others)} more)" if others else ""
         lines.append(clip(f"{unit}: {first.key}: {first.what}{more}", LINE_MOST))
-    yield f"The files of {len(units)} units have errors. For details run: opsbot doctor"
-    yield from _bounded(lines, "And {} more units.")
+    shown, more_units = _fitting(lines)
+    return message(NoticeCode.UNITS_ERRORS, count=len(units), findings=shown, more=more_units)
+
+
+def _errors(unit: str, findings: "Sequence[LintFinding]") -> Message:
+    shown, more = _fitting([clip(str(finding), TRAP_MOST) for finding in findings])
+    return message(NoticeCode.UNIT_ERRORS, unit=unit, count=len(findings), findings=shown, more=more)
+
+
+def _fitting(lines: Sequence[str]) -> tuple[tuple[str, ...], int]:
+    """The first lines that fit into a notification, and how many do not."""
+    left, shown = NOTICE_MOST, 0
+    for line in lines:
+        left -= len(line) + 1
+        if left < 0:
+            break
+        shown += 1
+    return tuple(lines[:shown]), len(lines) - shown
 
 
 def _digest(findings: "Sequence[LintFinding]") -> str:
     """Hash the findings without line numbers, which change with unrelated edits."""
     texts = "\n".join(sorted(f"{finding.path} {finding.key} {finding.what}" for finding in findings))
     return hashlib.sha256(texts.encode()).hexdigest()[:16]
-
-
-def _lines(unit: str, findings: "Sequence[LintFinding]") -> Iterator[str]:
-    yield f"{unit}: {'1 error' if len(findings) == 1 else f'{len(findings)} errors'} in its unit files."
-    yield from _bounded([clip(str(finding), TRAP_MOST) for finding in findings], "And {} more: opsbot doctor")
-
-
-def _bounded(lines: Sequence[str], more: str) -> Iterator[str]:
-    """Yield what fits into a notification. more: says how many are left out."""
-    left = NOTICE_MOST
-    for number, line in enumerate(lines):
-        left -= len(line) + 1
-        if left < 0:
-            yield more.format(len(lines) - number)
-            return
-        yield line

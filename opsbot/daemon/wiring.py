@@ -193,7 +193,7 @@ async def _report_new_database(engine: Engine, aside: Path) -> None:
             await engine.store.write(ledger.put_hold, hold)
             paused.append(name)
     said = message(UpdateCode.DATABASE_DAMAGED, kept=str(aside), services=tuple(paused))
-    await engine.tell("", said, level="error", key=f"damaged:{aside.name}")
+    await engine.announce("", said, level="error", key=f"damaged:{aside.name}")
 
 
 def _notifiers(

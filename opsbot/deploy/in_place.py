@@ -16,7 +16,7 @@ from pathlib import Path
 
 from opsbot.config import InstallStep, Service, Source
 from opsbot.core.deploy_codes import FailureCode, NoteCode, StepCode, UpdateCode
-from opsbot.core.deployment import Release
+from opsbot.core.deployment import SHORT, Release
 from opsbot.core.message import message
 from opsbot.deploy.checkout import Checkout, Head
 from opsbot.deploy.deployment_run import DeployFailure, DeploymentRun
@@ -75,7 +75,7 @@ class InPlace(ReleaseFolders):
         await asyncio.to_thread(self._checkout.switch, release.name)
         await self._store.write(ledger.take_over, self._name, release, now)
         if meant is None:
-            log.info("%s: took over the checkout at %s", self._name, head.commit[:10])
+            log.info("%s: took over the checkout at %s", self._name, head.commit[:SHORT])
             return
         moved = message(
             UpdateCode.CHECKOUT_MOVED,

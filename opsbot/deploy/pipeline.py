@@ -23,6 +23,7 @@ from opsbot.core.access import Origin
 from opsbot.core.deploy_codes import FailureCode, NoteCode, OutcomeCode, RemarkCode, StepCode
 from opsbot.core.deployment import (
     CHANGED,
+    SHORT,
     TAKEN_UP,
     Deployment,
     DeploymentKind,
@@ -114,7 +115,7 @@ async def _deploy(run: DeploymentRun, target: DeployTarget) -> None:
     await run.move(Phase.FETCHING)
     await target.strategy.recognise()
     wanted = value.ref or target.source.branch
-    async with run.step(StepCode.FETCH, ref=wanted[:10] if is_full_id(wanted) else wanted) as doing:
+    async with run.step(StepCode.FETCH, ref=wanted[:SHORT] if is_full_id(wanted) else wanted) as doing:
         commit = await target.repository.bring(value.ref)
         doing.note = message(NoteCode.COMMIT, commit=commit)
     request = DeploymentRequest(value.service, value.kind, value.actor, ref=commit)

@@ -5,6 +5,7 @@ from dataclasses import replace
 from datetime import timedelta
 
 from opsbot.config import SecretMissingError, Service, Source
+from opsbot.core.deployment import SHORT
 from opsbot.doctor.findings import Finding, Subject
 from opsbot.messages import render
 from opsbot.source.heads import Heads
@@ -28,7 +29,7 @@ async def examine(service: Service, about: Subject) -> list[Finding]:
         if answer.kind in TRANSIENT:
             fix = f"Try: git ls-remote {where} {source.branch}"
         return [about.fail("repository", f"{where}: {render(answer.reason)}", fix), *hook]
-    return [about.passed("repository", f"{where}: {source.branch} is at {answer[:10]}"), *hook]
+    return [about.passed("repository", f"{where}: {source.branch} is at {answer[:SHORT]}"), *hook]
 
 
 def _hook(about: Subject, source: Source) -> list[Finding]:

@@ -19,11 +19,9 @@ class BoardRecords:
         return await self._store.read(boards.boards)
 
     async def keep(self, board: Board) -> None:
-        """Store what is known of a board."""
         await self._store.write(boards.keep, board)
 
     async def forget(self, channel: int) -> None:
-        """Drop the record of the board in this channel."""
         await self._store.write(boards.forget, channel)
 
     async def alert_waiting(self) -> bool:

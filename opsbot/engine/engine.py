@@ -126,23 +126,23 @@ class Engine:
         await self.door.note(actor, Action.NOTIFY, None, name, "taken" if sent.ok else f"not taken: {sent.failure}")
         return sent
 
-    async def tell(
+    async def announce(
         self,
         service: str,
-        text: str | Message,
+        said: Message,
         *,
         level: str = "info",
         key: str | None = None,
         lines: Sequence[str] = (),
         stands_for: Sequence[str] = (),
     ) -> None:
-        """Post a plain message in the ops channel, once per key.
+        """Post a plain notification in the ops channel, once per key.
 
-        lines: shown below it, each as it is. stands_for: keys of messages that it replaces.
+        lines: shown below it, each as it is. stands_for: keys of other notifications that it replaces.
         """
         now = self.clock()
         name = key or f"word:{now.timestamp()}"
-        body: dict[str, object] = {"text": text if isinstance(text, str) else encode(text), "level": level}
+        body: dict[str, object] = {"text": encode(said), "level": level}
         if lines:
             body["lines"] = list(lines)
         await self.store.write(outbox.put_for, name, service, stands_for, now, body=body)

@@ -30,7 +30,6 @@ class Outbox:
     # What is due
 
     async def pending(self) -> list[Notification]:
-        """Return unsent notifications in order."""
         return await self._store.read(outbox.pending, self._clock())
 
     async def waiting(self) -> int:
@@ -38,7 +37,6 @@ class Outbox:
         return (await self._store.read(outbox.waiting))[0]
 
     async def lines(self, incident: int) -> list[Notification]:
-        """Return the unsent timeline entries of an incident."""
         return await self._store.read(outbox.lines, incident)
 
     async def is_digest_due(self) -> bool:
@@ -47,7 +45,6 @@ class Outbox:
         return await self._store.read(digests.spooled, now - OLD, now) > DIGEST_OVER
 
     async def gather_digest(self) -> None:
-        """Combine the old concluded notifications."""
         now = self._clock()
         await self._store.write(digests.gather, now - OLD, now)
 
@@ -73,7 +70,6 @@ class Outbox:
         return await self._store.write(outbox.trying, notice.id, self._clock())
 
     async def failed(self, notice: Notification, why: str) -> None:
-        """Record a failed attempt."""
         await self._store.write(outbox.failed, notice.id, why[:300])
 
     async def drop(self, notice: Notification, why: str) -> None:
@@ -89,14 +85,12 @@ class Outbox:
         self._feed.publish("sent", notice.id)
 
     async def resend(self, card: Notification) -> None:
-        """Send it again, because its message was deleted."""
         await self._store.write(outbox.resend, card.id)
         self._feed.publish("notice")
 
     # Cards
 
     async def stale_cards(self) -> list[Notification]:
-        """Return cards that changed since their last edit."""
         return await self._store.read(outbox.stale_cards, 200)
 
     async def edited(self, card: Notification, revision: int) -> None:
@@ -106,33 +100,26 @@ class Outbox:
             await self._store.write(storms.settle, card.id)
 
     async def gone(self, card: Notification) -> None:
-        """Stop editing a card."""
         await self._store.write(outbox.gone, card.id)
 
     async def card(self, kind: NotificationKind, subject: int) -> Notification | None:
-        """Return the card of a deployment or an incident."""
         return await self._store.read(outbox.card, kind, subject)
 
     async def messages(self, channel: int) -> set[int]:
-        """Return the messages of a channel or thread that belong to notifications."""
         return await self._store.read(outbox.messages, channel)
 
     async def members(self, digest: Notification) -> list[Notification]:
-        """Return what a digest combines."""
         return await self._store.read(digests.members, digest.id)
 
     async def open_in_storm(self, storm: int) -> int:
-        """Count the open incidents of a storm."""
         return await self._store.read(storms.count_open, storm)
 
     # Threads
 
     async def thread(self, incident: int) -> int | None:
-        """Return the thread of an incident, if it has one."""
         return await self._store.read(channel_state.thread, incident)
 
     async def keep_thread(self, incident: int, thread: int, card: int) -> None:
-        """Store the thread of an incident."""
         await self._store.write(channel_state.keep_thread, incident, thread, card)
         self._feed.publish("incident", incident)
 
@@ -149,7 +136,6 @@ class Outbox:
         return (await self._store.write(channel_state.closed, self._channel, self._clock()))[1]
 
     async def closure_reported(self) -> None:
-        """Record that the closed channel was reported elsewhere."""
         await self._store.write(channel_state.mark_reported, self._channel)
 
     async def opened(self) -> bool:
@@ -157,9 +143,7 @@ class Outbox:
         return await self._store.write(channel_state.opened, self._channel)
 
     async def delivery_test(self) -> DeliveryTest | None:
-        """Return the last test of delivery; None if there was none."""
         return await self._store.read(channel_state.delivery_test, self._channel)
 
     async def save_delivery_test(self, result: DeliveryTest) -> None:
-        """Store the result of a test."""
         await self._store.write(channel_state.save_delivery_test, result)

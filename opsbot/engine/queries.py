@@ -7,14 +7,14 @@ from typing import TYPE_CHECKING
 from opsbot.config import Config
 from opsbot.core.access import Action, Actor
 from opsbot.core.deployment import Deployment, Refused
-from opsbot.core.model import AuditEntry, DeliveryTest, Incident, Notification, Storm
+from opsbot.core.model import AuditEntry, Incident, Notification, Storm
 from opsbot.core.subjects import is_host
 from opsbot.core.windows import Maintenance, maintenance
 from opsbot.engine.authorization import Authorization
 from opsbot.engine.status import ServiceStatus, StatusReader
 from opsbot.monitoring import ServiceMonitor
 from opsbot.services.port import ServiceManager
-from opsbot.store import Store, audit, channel_state, incident_repository, ledger, storms
+from opsbot.store import Store, audit, incident_repository, ledger, storms
 
 if TYPE_CHECKING:
     from opsbot.chart import Memory
@@ -124,20 +124,14 @@ class Queries:
     # For cards
 
     async def deployment(self, number: int) -> Deployment | None:
-        """One deployment, for its card."""
         return await self._store.read(ledger.deployment, number)
 
     async def incident(self, number: int) -> Incident | None:
-        """One incident, for its card."""
         return await self._store.read(incident_repository.incident, number)
 
     async def storm(self, number: int) -> Storm:
         """The state of a storm; number: its notification. Without incidents once it is deleted."""
         return await self._store.read(storms.seen, number)
-
-    async def proof(self) -> DeliveryTest | None:
-        """When it was last proven that alerts arrive; None where it was never tried."""
-        return await self._store.read(channel_state.delivery_test, self._config.discord.ops_channel_id)
 
     async def memory(self, service: str, span: timedelta = timedelta(hours=24)) -> "Memory | None":
         """What is to be drawn of a service's memory; None where too little is known. For who was shown its status."""

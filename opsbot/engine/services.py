@@ -7,7 +7,7 @@ from datetime import datetime, timedelta
 from opsbot.config import Config
 from opsbot.core.access import Action, Actor
 from opsbot.core.deploy_codes import RefusalCode
-from opsbot.core.deployment import Hold, RefusalReason, Refused
+from opsbot.core.deployment import SHORT, Hold, RefusalReason, Refused
 from opsbot.core.inhibitors import Inhibitors
 from opsbot.core.message import Message, message, plain
 from opsbot.core.model import Silence
@@ -166,7 +166,7 @@ class ServiceActions:
         silenced = await self._store.write(incident_repository.lift_silence, service, self._clock())
         resumed = Resumed(held or silenced, commits)
         await self._watcher.resumed(service, actor.name)
-        unblocked = "".join(f", {commit[:10]} unblocked" for commit in commits)
+        unblocked = "".join(f", {commit[:SHORT]} unblocked" for commit in commits)
         result = f"{'resumed' if resumed else 'nothing to resume'}{unblocked}"
         await self._door.note(actor, Action.RESUME, service, reason, result)
         self._feed.publish("service")

@@ -27,10 +27,6 @@ def processes_in(folders: Sequence[Path]) -> Mapping[Path, set[int]]:
     return found
 
 
-def marked(mark: str, name: str = MARK) -> set[int]:
-    return {pid for pid in pids() if variable(pid, name) == mark} - {os.getpid()}
-
-
 def end_marked(mark: str, name: str = MARK) -> int:
     """Kill the processes that an earlier opsbot marked and left; return how many.
 
@@ -38,7 +34,7 @@ def end_marked(mark: str, name: str = MARK) -> int:
     """
     ended: set[int] = set()
     until = time.monotonic() + _KILL_SECONDS
-    while left := {pid for pid in marked(mark, name) if find(pid) is not None}:
+    while left := {pid for pid in pids() if variable(pid, name) == mark and find(pid)} - {os.getpid()}:
         for pid in left:
             with suppress(ProcessLookupError, PermissionError):
                 os.kill(pid, signal.SIGKILL)

@@ -16,11 +16,12 @@ def texts() -> Mapping[str, Text]:
         incidents,
         inhibitors,
         managers,
+        notices,
         probes,
         refusals,
         root_causes,
         status,
     )
 
-    areas = (deployments, exits, incidents, inhibitors, managers, probes, refusals, root_causes, status)
+    areas = (deployments, exits, incidents, inhibitors, managers, notices, probes, refusals, root_causes, status)
     return {GeneralCode.TEXT: "{text}"} | {code: text for area in areas for code, text in area.TEXTS.items()}

@@ -74,7 +74,6 @@ def _left_behind(params: Mapping[str, Param]) -> str:
 
 
 def _sequel(params: Mapping[str, Param]) -> str:
-    """What follows a failure: when it is tried again, and what was given up for it."""
     retry = " Retrying at {retry_at:t}." if params.get("retry_at") is not None else ""
     return retry + (" {lost}" if params.get("lost") is not None else "")
 

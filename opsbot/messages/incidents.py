@@ -81,7 +81,6 @@ def _silenced(params: Mapping[str, Param]) -> str:
 
 
 def tried(params: Mapping[str, Param]) -> str:
-    """What was tried, counted; "" where nothing was."""
     said = []
     if params.get("restarts"):
         said.append("{restarts} {restarts:plural|restart|restarts}")

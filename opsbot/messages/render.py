@@ -10,7 +10,7 @@ colon says more:
     {commit:short}                    the first characters of a commit id
     {release:release}                 the commit in a release's name, likewise
     {length:rough}                    a timedelta in one unit: "90 s", "22 min", "3 h"
-    {parts:clauses}, {paths:or}       a tuple, with semicolons or "or" in between
+    {parts:clauses}, {paths:or}       a tuple, with semicolons or "or" in between; {all:lines}: on lines
     {cause:sentence}, {cause:clause}  a text that ends with a full stop; one that does not
     {count} {count:plural|restart|restarts}
 
@@ -23,16 +23,14 @@ from datetime import UTC, datetime, timedelta
 from functools import lru_cache
 from typing import Protocol
 
-from opsbot.core.deployment import commit_in
+from opsbot.core.deployment import SHORT, commit_in
 from opsbot.core.message import GeneralCode, Message, MessageError, Param
 from opsbot.formatting import duration, size
 from opsbot.messages.catalogue import texts
 from opsbot.messages.text import Text
 
 _ENDS = {"sentence": ".", "clause": ""}
-_BETWEEN = {"clauses": "; ", "or": " or "}
-SHORT = 10
-"""Characters of a commit id that are shown."""
+_BETWEEN = {"clauses": "; ", "or": " or ", "lines": "\n"}
 
 
 class TextStyle(Protocol):

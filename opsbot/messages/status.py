@@ -17,7 +17,6 @@ _PHASES = {
 
 
 def phase_word(phase: str) -> str:
-    """A deployment's phase as it is shown."""
     return _PHASES.get(Phase(phase), phase) if phase in set(Phase) else phase
 
 
@@ -27,7 +26,6 @@ def statement(health: ServiceHealth) -> Message:
 
 
 def _is_empty(value: Param) -> bool:
-    """Whether nothing would be shown."""
     if isinstance(value, Message):
         return value.code == GeneralCode.TEXT and not value.params.get("text")
     return value in (None, "", ())

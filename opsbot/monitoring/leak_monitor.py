@@ -15,8 +15,9 @@ from pathlib import Path
 from opsbot.config import Config, Service
 from opsbot.core.gauge import HOUR, in_about
 from opsbot.core.leak import GrowthShape, LeakVerdict, judge
-from opsbot.core.model import NotificationKind
-from opsbot.formatting import duration, size
+from opsbot.core.message import Message, message
+from opsbot.core.notices import NoticeCode
+from opsbot.formatting import size
 from opsbot.host.figures import HostFigures
 from opsbot.runtime.change_notifier import ChangeNotifier
 from opsbot.services.port import ServiceState
@@ -109,36 +110,37 @@ class LeakMonitor:
             await self._tell(name, run, self.growth[name], now)
 
     async def _tell(self, name: str, run: str, growth: Growth, now: datetime) -> None:
-        text = await self._said(name, growth)
-        if await self._store.write(_tell, name, run, text, self._charted(growth, now), now):
-            log.warning("%s", text)
+        said = await self._said(name, growth)
+        if said is not None and await self._store.write(_tell, name, run, said, self._charted(growth, now), now):
+            log.warning("%s", said)
             self._feed.publish("notice")
 
-    async def _said(self, name: str, growth: Growth) -> str:
+    async def _said(self, name: str, growth: Growth) -> Message | None:
         found = growth.judgement
         if found.trend is None or found.ahead is None or growth.limit is None:
-            return ""
-        begun = datetime.fromtimestamp(found.trend.begun, UTC)
-        seen = duration(timedelta(seconds=round(found.trend.span / 600) * 600))
-        rate = size(found.trend.rate * HOUR)
-        return (
-            f"{name} grows like a leak: {rate} an hour for {seen}, in a straight line, from {size(found.trend.before)} "
-            f"to {size(found.trend.level)}, {await self._origin(name, growth, begun)}. At this rate it reaches "
-            f"{growth.limit.name} ({size(growth.limit.size)}) {in_about(found.ahead)}. opsbot does nothing about it by "
-            "itself; a restart gives the memory back."
+            return None
+        return message(
+            NoticeCode.LEAK,
+            service=name,
+            rate=found.trend.rate * HOUR,
+            seen=timedelta(seconds=round(found.trend.span / 600) * 600),
+            before=found.trend.before,
+            level=found.trend.level,
+            origin=await self._origin(name, growth, datetime.fromtimestamp(found.trend.begun, UTC)),
+            limit=growth.limit.size,
+            limited_by=growth.limit.name,
+            ahead=in_about(found.ahead),
         )
 
-    async def _origin(self, name: str, growth: Growth, begun: datetime) -> str:
+    async def _origin(self, name: str, growth: Growth, begun: datetime) -> Message:
         """Since when it grows: its start, with the deploy that came with it, or some time after."""
         live = await self._store.read(ledger.live, name)
-        deploy = ""
-        if live is not None and live.deployment is not None:
-            deploy = f"deployment {live.deployment}"
-        if begun - growth.since > max(timedelta(hours=1), 0.1 * (self._clock() - growth.since)):
-            return f"long after its start{f' ({deploy} is live)' if deploy else ''}"
-        if live is not None and deploy and abs(live.since - growth.since) < timedelta(minutes=10):
-            return f"since {deploy} started it"
-        return f"since its start{f' ({deploy} is live)' if deploy else ''}"
+        deployment = live.deployment if live is not None else None
+        is_late = begun - growth.since > max(timedelta(hours=1), 0.1 * (self._clock() - growth.since))
+        near = live is not None and abs(live.since - growth.since) < timedelta(minutes=10)
+        if near and deployment is not None and not is_late:
+            return message(NoticeCode.LEAK_SINCE_DEPLOYMENT, deployment=deployment)
+        return message(NoticeCode.LEAK_SINCE_START, deployment=deployment, is_late=is_late)
 
 
 def _seen(db: sqlite3.Connection, runs: Mapping[str, tuple[str, datetime]], now: datetime) -> dict[str, "_Seen"]:
@@ -175,11 +177,10 @@ def in_short(growth: Growth) -> str:
     return f"grows {size(found.trend.rate * HOUR)} an hour" if found.trend is not None else ""
 
 
-def _tell(db: sqlite3.Connection, name: str, run: str, text: str, chart: dict[str, object], now: datetime) -> bool:
+def _tell(db: sqlite3.Connection, name: str, run: str, said: Message, chart: dict[str, object], now: datetime) -> bool:
     if not samples.claim_leak(db, name, run, now):
         return False
-    body: dict[str, object] = {"text": text, "level": "warning", "chart": chart}
-    return outbox.put(db, f"leak:{name}:{run}", NotificationKind.WORD, name, now, body=body)
+    return outbox.put_notice(db, f"leak:{name}:{run}", name, said, now, chart=chart)
 
 
 def limit_of(service: Service, state: ServiceState, level: float, host: HostFigures) -> MemoryLimit | None:

@@ -33,7 +33,6 @@ class Gathered(logging.Handler):
         self.lines: list[tuple[int, str]] = []
 
     def emit(self, record: logging.LogRecord) -> None:
-        """Collect a line."""
         self.lines.append((record.levelno, record.getMessage()))
 
     def failure(self) -> str:
@@ -46,7 +45,6 @@ class Gathered(logging.Handler):
 
 
 def answer(asked: dict[str, str]) -> dict[str, object]:
-    """Process the request."""
     try:
         import apprise  # noqa: PLC0415 - an extra of the install
     except ImportError:

@@ -45,7 +45,6 @@ class SendResult:
 
 
 async def send(url: str, message: OutgoingMessage, limit: float = LIMIT_SECONDS) -> SendResult:
-    """Send a message within `limit` seconds."""
     return await _ask({"url": url, "title": message.title, "body": message.body, "type": message.type}, limit)
 
 

@@ -89,7 +89,6 @@ class Notifiers:
         """Notifiers whose alerts wait a moment so that more can be combined with them."""
 
     async def run(self) -> None:
-        """Deliver until cancelled."""
         await self._store.write(deliveries.keep_only, list(self._notifiers))
         async with asyncio.TaskGroup() as group:
             for notifier in self._notifiers.values():
@@ -159,7 +158,6 @@ class Notifiers:
             raise
 
     async def escalate(self, incident: Incident, names: Sequence[str]) -> None:
-        """Queue an escalation of the incident for these notifiers."""
         await self._store.write(deliveries.escalation(names), incident.id, self._clock())
         self._feed.publish("notice")
 
@@ -217,11 +215,9 @@ class Notifiers:
         )
 
     async def trial(self, name: str, by: str) -> SendResult:
-        """Send a test message."""
         return await self._send(self._notifiers[name], text_renderer.trial(self._host, by))
 
     async def figures(self) -> tuple[NotifierFigures, ...]:
-        """Return the figures of each notifier."""
         waiting = await self._store.read(deliveries.waiting)
         return tuple(
             NotifierFigures(name, self._sent[name], self._failed[name], *waiting.get(name, (0, None)))

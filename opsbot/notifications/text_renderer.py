@@ -35,7 +35,6 @@ def plain(text: str, most: int = 300) -> str:
 
 
 def text_of(value: Message | None, most: int = 300) -> str:
-    """A message as one harmless line."""
     return "" if value is None else plain(render(value), most)
 
 

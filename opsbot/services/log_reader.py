@@ -5,7 +5,7 @@ import mmap
 import re
 import time
 import zlib
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import ExitStack, closing
 from datetime import datetime, timedelta
 from pathlib import Path
@@ -81,33 +81,26 @@ def _backwards(directory: Path, query: LogQuery, run: str | None) -> Iterator[En
     """Lines, newest first, as far back as the query allows."""
     since = None if query.since is None else stamp(query.since)
     for part in reversed(parts(directory)):
-        with ExitStack() as stack:
-            data = _content(part, stack.callback)
-            if data is None:
-                continue
-            for entry in _of_part(data):
-                if since is not None and entry[0] < since:
-                    return
-                if query.this_run and entry[2] != run:
-                    return
-                yield entry
+        data = _content(part)
+        for entry in _of_part(data) if data is not None else ():
+            if (since is not None and entry[0] < since) or (query.this_run and entry[2] != run):
+                return
+            yield entry
 
 
-def _content(part: Path, when_done: Callable[[Callable[[], None]], object]) -> Bytes | None:
+def _content(part: Path) -> Bytes | None:
     """The contents of a part; None when it was deleted meanwhile, or is empty."""
     packed = part.with_name(part.name + ".gz")
     try:
         if part.suffix == ".gz":
             return gzip.decompress(part.read_bytes())
         with part.open("rb") as file:
-            mapped = mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ)
-        when_done(mapped.close)
+            return mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ)
     except FileNotFoundError:
         # Packed between the listing and now.
-        return _content(packed, when_done) if part.suffix != ".gz" and packed.exists() else None
+        return _content(packed) if part.suffix != ".gz" and packed.exists() else None
     except (ValueError, EOFError, OSError, zlib.error):
         return None  # empty, or cut off by a power cut: the other parts are still readable
-    return mapped
 
 
 def _of_part(data: Bytes) -> Iterator[Entry]:

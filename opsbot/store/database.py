@@ -105,7 +105,7 @@ def _connect(path: Path) -> tuple[sqlite3.Connection, Path | None]:
 def open_readonly(path: Path) -> sqlite3.Connection:
     """Open a connection for a reader in another process. Raises StoreError."""
     try:
-        db = sqlite3.connect(f"file:{path}?mode=ro", uri=True, timeout=BUSY_SECONDS)
+        db = sqlite3.connect(f"file:{path}?mode=ro", uri=True, timeout=BUSY_SECONDS, check_same_thread=False)
         db.row_factory = sqlite3.Row
         (have,) = db.execute("PRAGMA user_version").fetchone()
     except sqlite3.Error as error:

@@ -9,9 +9,9 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
-from opsbot.core.message import Message, decode
-from opsbot.core.model import Notification, NotificationKind
-from opsbot.formatting import discord_time
+from opsbot.core.message import Message, decode, message
+from opsbot.core.model import Notification
+from opsbot.core.notices import NoticeCode
 from opsbot.store import incident_repository, outbox
 from opsbot.store.rows import load, maybe_moment, moment, seconds
 
@@ -149,9 +149,8 @@ def mark_sent(db: sqlite3.Connection, name: str, numbers: Sequence[int], now: da
     row = db.execute("SELECT * FROM notifiers WHERE name = ?", (name,)).fetchone()
     if row is not None and row["failing_since"] is not None:
         if row["reported"]:
-            _report(
-                db, f"notifier:{name}:{row['failing_since']:.0f}:over", f"The notifier {name} works again.", "info", now
-            )
+            key = f"notifier:{name}:{row['failing_since']:.0f}:over"
+            outbox.put_notice(db, key, "", message(NoticeCode.NOTIFIER_WORKS, notifier=name), now, "info")
         db.execute("UPDATE notifiers SET failing_since = NULL, failure = '', reported = 0 WHERE name = ?", (name,))
 
 
@@ -170,14 +169,9 @@ def failed(
     row = db.execute("SELECT * FROM notifiers WHERE name = ?", (name,)).fetchone()
     since = moment(row["failing_since"])
     if not row["reported"] and now - since >= REPORT_AFTER:
-        text = f"The notifier {name} has taken nothing since {discord_time(since)}: {failure}."
-        text += " What it misses is kept."
-        _report(db, f"notifier:{name}:{row['failing_since']:.0f}", text, "warning", now)
+        said = message(NoticeCode.NOTIFIER_FAILING, notifier=name, since=since, failure=failure)
+        outbox.put_notice(db, f"notifier:{name}:{row['failing_since']:.0f}", "", said, now)
         db.execute("UPDATE notifiers SET reported = 1 WHERE name = ?", (name,))
-
-
-def _report(db: sqlite3.Connection, key: str, text: str, level: str, now: datetime) -> None:
-    outbox.put(db, key, NotificationKind.WORD, "", now, body={"text": text, "level": level})
 
 
 def drop(db: sqlite3.Connection, number: int, why: str) -> None:

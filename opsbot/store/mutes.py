@@ -5,10 +5,14 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import datetime
 
-from opsbot.core.model import NotificationKind, Silence
+from opsbot.core.message import message
+from opsbot.core.model import Silence
+from opsbot.core.notices import NoticeCode
 from opsbot.store import outbox
 from opsbot.store.rows import maybe_moment, moment, seconds
 
+NAMED = 10
+"""Services that a summary names; more are counted."""
 HOST = "host:*"
 """Subject of a mute for all incidents of the host, whose subjects begin with `host:`."""
 
@@ -103,10 +107,9 @@ def sum_up_silences(db: sqlite3.Connection, now: datetime) -> int:
         ).fetchone()
         if not count:
             continue
-        times = f" {count} times" if count > 1 else ""
-        text = f"The silence of {row['service']} is over. While it lasted, it was down and came back{times}."
+        said = message(NoticeCode.SILENCE_OVER, service=row["service"], count=count)
         key = f"silence:{row['service']}:{row['since']:.0f}"
-        told += outbox.put(db, key, NotificationKind.WORD, row["service"], now, body={"text": text, "level": "info"})
+        told += outbox.put_notice(db, key, row["service"], said, now, "info")
     return told
 
 
@@ -134,11 +137,10 @@ def _told(db: sqlite3.Connection, over: sqlite3.Row, now: datetime) -> bool:
     ).fetchall()
     if not passed:
         return False
-    names = ", ".join(row["service"] + (f" ({row['n']} times)" if row["n"] > 1 else "") for row in passed[:10])
-    more = f" and {len(passed) - 10} more" if len(passed) > 10 else ""  # noqa: PLR2004 - as many as are named
-    text = f"The window {over['window']} is over. While it lasted, this was down and came back: {names}{more}."
-    key = f"window:{over['window']}:{over['at']:.0f}"
-    return outbox.put(db, key, NotificationKind.WORD, "", now, body={"text": text, "level": "info"})
+    named = tuple(message(NoticeCode.TIMES, service=row["service"], count=row["n"]) for row in passed[:NAMED])
+    left = len(passed) - len(named)
+    said = message(NoticeCode.WINDOW_OVER, window=over["window"], services=named, more=left)
+    return outbox.put_notice(db, f"window:{over['window']}:{over['at']:.0f}", "", said, now, "info")
 
 
 def prune(db: sqlite3.Connection, before: datetime) -> None:

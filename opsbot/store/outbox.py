@@ -16,7 +16,6 @@ from opsbot.store.rows import dump, load, maybe_moment, maybe_seconds, moment, s
 
 
 def notice(row: sqlite3.Row) -> Notification:
-    """Convert a row."""
     return Notification(
         id=row["id"],
         key=row["key"],
@@ -56,10 +55,19 @@ def put(
 
 
 def put_notice(
-    db: sqlite3.Connection, key: str, service: str, said: Message, now: datetime, level: str = "warning"
+    db: sqlite3.Connection,
+    key: str,
+    service: str,
+    said: Message,
+    now: datetime,
+    level: str = "warning",
+    chart: dict[str, object] | None = None,
 ) -> bool:
-    """Add a message of no incident and no deployment."""
-    return put(db, key, NotificationKind.WORD, service, now, body={"text": encode(said), "level": level})
+    """Add a message of no incident and no deployment. level: info, warning or error."""
+    body: dict[str, object] = {"text": encode(said), "level": level}
+    if chart is not None:
+        body["chart"] = chart
+    return put(db, key, NotificationKind.WORD, service, now, body=body)
 
 
 def unknown(db: sqlite3.Connection, keys: Sequence[str]) -> set[str]:
@@ -188,7 +196,6 @@ def resend(db: sqlite3.Connection, number: int) -> None:
 
 
 def failed(db: sqlite3.Connection, number: int, failure: str) -> None:
-    """Record a failed attempt."""
     db.execute("UPDATE notices SET failure = ? WHERE id = ?", (failure, number))
 
 
@@ -246,17 +253,14 @@ def stale_cards(db: sqlite3.Connection, limit: int = 50) -> list[Notification]:
 
 
 def mark_shown(db: sqlite3.Connection, number: int, revision: int) -> None:
-    """Record the revision that the card now shows."""
     db.execute("UPDATE notices SET shown = ? WHERE id = ? AND shown < ?", (revision, number, revision))
 
 
 def gone(db: sqlite3.Connection, number: int) -> None:
-    """Stop editing a deleted message."""
     db.execute("UPDATE notices SET gone = 1 WHERE id = ?", (number,))
 
 
 def card(db: sqlite3.Connection, kind: NotificationKind, subject: int) -> Notification | None:
-    """Return the card of a deployment or an incident."""
     row = db.execute("SELECT * FROM notices WHERE kind = ? AND subject = ?", (kind, subject)).fetchone()
     return None if row is None else notice(row)
 

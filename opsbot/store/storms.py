@@ -97,7 +97,6 @@ def passing(db: sqlite3.Connection, now: datetime) -> bool:
 
 
 def count_open(db: sqlite3.Connection, number: int) -> int:
-    """Count the open incidents of a storm."""
     (count,) = db.execute(
         "SELECT count(*) FROM notices m JOIN incidents i ON i.id = m.subject WHERE m.storm = ? AND i.closed_at IS NULL",
         (number,),
@@ -113,7 +112,6 @@ def settle(db: sqlite3.Connection, number: int) -> None:
 
 
 def members(db: sqlite3.Connection, number: int) -> list[Incident]:
-    """Return the incidents of a storm in the order of opening."""
     rows = db.execute(
         "SELECT i.* FROM notices m JOIN incidents i ON i.id = m.subject WHERE m.storm = ? ORDER BY m.id", (number,)
     )
@@ -133,7 +131,6 @@ def revision(db: sqlite3.Connection, number: int) -> int:
 
 
 def seen(db: sqlite3.Connection, number: int) -> Storm:
-    """Read the current state of a storm."""
     incidents = tuple(members(db, number))
     found = (acks.acknowledgement(db, one.id) for one in incidents if one.closed_at is None)
     taken = {one.incident: one for one in found if one is not None and one.void_at is None}

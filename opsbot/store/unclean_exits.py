@@ -7,9 +7,10 @@ import sqlite3
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
+from opsbot.core.message import Message, encode, message
 from opsbot.core.model import NotificationKind
+from opsbot.core.notices import NoticeCode
 from opsbot.core.subjects import OPSBOT
-from opsbot.formatting import discord_time
 from opsbot.store import outbox
 from opsbot.store.rows import dump, load, moment, seconds
 
@@ -17,7 +18,6 @@ WITHIN = timedelta(hours=1)
 MANY = 3
 """This many restarts within `WITHIN` open an incident: one is an accident, two may be a reboot after it."""
 _KEY = "cut-short:"
-_CUT_SHORT = "was killed or crashed, or the host went down"
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,18 +46,14 @@ def back(db: sqlite3.Connection, before: str, now: datetime, journal: str) -> Un
     if row is not None and shown and (_open(db) or timedelta(0) <= now - _read(row).first < WITHIN):
         known = _read(row)
         found = UncleanExits(known.count + 1, known.first, (*known.last, now)[-MANY:])
-        text = (
-            f"opsbot came back {found.count} times since {discord_time(found.first)}, the last at {discord_time(now)}. "
-            f"Each time the one before {_CUT_SHORT}."
-        )
-        body = _body(found, text, "warning", [journal])
+        said = message(NoticeCode.OPSBOT_BACK_AGAIN, count=found.count, first=found.first, last=now)
+        body = _body(found, said, "warning", [journal])
         db.execute("UPDATE notices SET body = ? WHERE id = ?", (dump(body), row["id"]))
         return found
     carried = _read(row).last if row is not None else ()
     found = UncleanExits(1, now, (*carried, now)[-MANY:])
-    text = f"opsbot is back. The one before ({before}) {_CUT_SHORT}."
-    key = f"{_KEY}{seconds(now):.6f}"
-    outbox.put(db, key, NotificationKind.WORD, "", now, body=_body(found, text, "info", []))
+    body = _body(found, message(NoticeCode.OPSBOT_BACK, before=before), "info", [])
+    outbox.put(db, f"{_KEY}{seconds(now):.6f}", NotificationKind.WORD, "", now, body=body)
     return found
 
 
@@ -83,9 +79,9 @@ def _read(row: sqlite3.Row) -> UncleanExits:
     return UncleanExits(int(body["count"]), moment(body["first"]), tuple(moment(at) for at in body["last"]))
 
 
-def _body(found: UncleanExits, text: str, level: str, lines: list[str]) -> dict[str, object]:
+def _body(found: UncleanExits, said: Message, level: str, lines: list[str]) -> dict[str, object]:
     return {
-        "text": text,
+        "text": encode(said),
         "level": level,
         "lines": lines,
         "count": found.count,

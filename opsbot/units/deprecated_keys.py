@@ -25,25 +25,18 @@ _RENAMED: Mapping[str, str] = {
 _LIMITS = frozenset(name for name in _RENAMED if name.startswith(("Memory", "CPU", "Startup", "BlockIO")))
 _SYSLOG = frozenset({"syslog", "syslog+console"})
 
-_UNIT = (
-    *("Description", "Documentation", "Wants", "Requires", "Requisite", "BindsTo", "PartOf", "Upholds", "Conflicts"),
-    *("Before", "After", "OnFailure", "OnSuccess", "StartLimitIntervalSec", "StartLimitBurst", "StartLimitAction"),
-    *("DefaultDependencies", "ConditionPathExists", "AssertPathExists", "RequiresMountsFor"),
-)
-_SERVICE = (
-    *("Type", "ExecStart", "ExecStartPre", "ExecStartPost", "ExecReload", "ExecStop", "ExecStopPost", "Restart"),
-    *("RestartSec", "TimeoutStartSec", "TimeoutStopSec", "TimeoutSec", "WatchdogSec", "PIDFile", "NotifyAccess"),
-    *("RemainAfterExit", "User", "Group", "SupplementaryGroups", "WorkingDirectory", "Environment"),
-    *("EnvironmentFile", "UMask", "MemoryMax", "MemoryHigh", "TasksMax", "CPUQuota", "KillMode", "KillSignal"),
-    *("NoNewPrivileges", "ProtectSystem", "ProtectHome", "PrivateTmp", "ReadWritePaths", "StateDirectory"),
-    *("RuntimeDirectory", "LoadCredential", "StandardOutput", "StandardError", "SyslogIdentifier"),
-)
-_INSTALL = ("WantedBy", "RequiredBy", "Also", "Alias", "DefaultInstance")
-_HOME: Mapping[str, str] = {
-    **dict.fromkeys(_UNIT, "Unit"),
-    **dict.fromkeys(_SERVICE, "Service"),
-    **dict.fromkeys(_INSTALL, "Install"),
+_KEYS = {
+    "Unit": "Description Documentation Wants Requires Requisite BindsTo PartOf Upholds Conflicts Before After OnFailure"
+    " OnSuccess StartLimitIntervalSec StartLimitBurst StartLimitAction DefaultDependencies ConditionPathExists"
+    " AssertPathExists RequiresMountsFor",
+    "Service": "Type ExecStart ExecStartPre ExecStartPost ExecReload ExecStop ExecStopPost Restart RestartSec"
+    " TimeoutStartSec TimeoutStopSec TimeoutSec WatchdogSec PIDFile NotifyAccess RemainAfterExit User Group"
+    " SupplementaryGroups WorkingDirectory Environment EnvironmentFile UMask MemoryMax MemoryHigh TasksMax CPUQuota"
+    " KillMode KillSignal NoNewPrivileges ProtectSystem ProtectHome PrivateTmp ReadWritePaths StateDirectory"
+    " RuntimeDirectory LoadCredential StandardOutput StandardError SyslogIdentifier",
+    "Install": "WantedBy RequiredBy Also Alias DefaultInstance",
 }
+_HOME: Mapping[str, str] = {key: section for section, keys in _KEYS.items() for key in keys.split()}
 
 
 def deprecated(setting: Setting) -> tuple[str, str, bool] | None:

@@ -17,6 +17,7 @@ from opsbot.config import Cleanup, Service
 from opsbot.core.model import Notification
 from opsbot.daemon.periodic_jobs import jobs
 from opsbot.daemon.wiring import open_engine
+from opsbot.messages import render
 from opsbot.runtime.change_notifier import ChangeNotifier
 from opsbot.store import Store, audit, outbox
 from tests.fixtures.sample import free_port, make_config, make_service
@@ -82,10 +83,9 @@ async def test_a_problem_is_told_once_and_again_only_after_it_was_over(tmp_path:
             await runner.run(job)
         (notice,) = await told(store)
         assert notice.kind == "word"
-        assert notice.body == {
-            "level": "warning",
-            "text": f"web: the cleanup of {place}/*.pcm cannot read {place}: it is a symbolic link or not a folder",
-        }
+        assert notice.body["level"] == "warning"
+        text = f"web: the cleanup of {place}/*.pcm cannot read {place}: it is a symbolic link or not a folder"
+        assert render(notice.said) == text
         await tell_all(store)
     async with opened(tmp_path, cleanup) as (runner, store):
         (job,) = runner.jobs()

@@ -13,6 +13,7 @@ give_back()
 assert "FROZENLIST_NO_EXTENSIONS" not in os.environ
 assert "libstdc++" not in open("/proc/self/maps").read()
 assert not {"multiprocessing.context", "concurrent.futures.process"} & set(sys.modules)
+assert not {"opsbot.control.routes", "opsbot.control.shapes"} & set(sys.modules), "loaded at the first connection"
 from concurrent.futures import ProcessPoolExecutor
 with ProcessPoolExecutor(1) as pool:
     assert pool.submit(abs, -1).result() == 1
@@ -38,6 +39,12 @@ unload(*own._STARTING)
 print(len([one for one in gc.get_objects() if isinstance(one, types.FunctionType)
            and str(one.__module__).startswith(own._STARTING)]))
 """
+STARTED = """
+import sys
+import opsbot.cli.ask, opsbot.cli.parser
+unneeded = {"ssl", "email", "http.client", "aiohttp", "asyncio", "opsbot.messages.incidents"}
+print(*sorted(unneeded & set(sys.modules)))
+"""
 CONFIG = """
 [discord]
 token_env = "NONE"
@@ -59,6 +66,10 @@ def said(program: str, *args: str) -> str:
 
 def test_the_daemon_comes_without_libstdcxx_and_pools_of_processes_and_leaves_no_switch_behind() -> None:
     said(LEAN)
+
+
+def test_a_verb_that_calls_the_daemon_loads_little() -> None:
+    assert said(STARTED) == ""
 
 
 def test_a_host_loads_only_the_managers_that_it_uses(tmp_path: Path) -> None:

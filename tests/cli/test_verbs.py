@@ -217,7 +217,7 @@ async def test_deploy_prints_each_phase_on_a_line_and_exits_0_when_live(daemon: 
     assert ended.code == 0
     lines = ended.out.splitlines()
     assert lines[0].startswith("deployment 1 of api: deploy of main by ")
-    assert "c0ffee0000 Fix" in lines[1]
+    assert "c0ffee0 Fix" in lines[1]
     assert lines[1].endswith("(and 2 more)")
     steps = [line.split()[-1] for line in lines if line.startswith("  ✓")]
     assert steps == ["fetching", "preparing", "installing", "switching", "restarting", "verifying"]
@@ -257,7 +257,7 @@ async def test_resume_lifts_the_block_of_a_commit_and_says_so(daemon: World, ops
 
     await daemon.store.write(block)
     ended = await opsbot("resume")
-    assert f"{COMMIT[:10]} may be deployed automatically again" in ended.out
+    assert f"{COMMIT[:7]} may be deployed automatically again" in ended.out
     assert await daemon.store.read(ledger.quarantined, "api") == {}
     assert daemon.polling.woken == ["api"], "it is tried again at once"
 
@@ -324,7 +324,7 @@ async def test_update_deploys_what_is_only_announced_where_auto_is_off(daemon: W
     services["api"] = replace(service, source=replace(service.source, auto=False))
     daemon.polling.outcome = PollOutcome.NOTED
     ended = await opsbot("update")
-    assert (ended.code, "deployment 1 of api: deploy of c0ffee0000 by" in ended.out) == (0, True)
+    assert (ended.code, "deployment 1 of api: deploy of c0ffee0 by" in ended.out) == (0, True)
     await opsbot("hold")
     assert (await opsbot("update")).code == 4
 

@@ -125,7 +125,7 @@ class Watching:
     def touched(self, service: str, actor: str, against: Message | None = None) -> None:
         """Nothing is counted here."""
 
-    def in_hand(self, service: str) -> AbstractContextManager[None]:
+    def by_hand(self, service: str) -> AbstractContextManager[None]:
         assert service
         return nullcontext()
 

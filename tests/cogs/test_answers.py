@@ -9,6 +9,7 @@ from opsbot.core.message import plain
 from opsbot.services.port import ManagerError
 from opsbot.store import audit
 from tests.cogs.world import World, text_of
+from tests.fixtures.waiting import passes
 
 CALLBACK = r"/interactions/.*/callback"
 WEBHOOK = r"/webhooks/.*"
@@ -29,7 +30,7 @@ async def test_a_click_replayed_by_resume_seconds_later_restarts_nothing(world: 
     await world.until(
         lambda: sum(r.path.endswith("/callback") and r.status == 404 for r in world.standin.requests) == 2
     )
-    await asyncio.sleep(0.3)  # what must not happen would have by then
+    await passes(0.3)
     assert world.manager.restarts == []
     assert world.standin.gateway.starts == 1, "it was a RESUME"
 
@@ -171,7 +172,7 @@ async def test_an_answer_after_its_fifteen_minutes_goes_to_the_channel_unless_it
     )
     await world.person("operator").run(command, service="api")
     await world.until(lambda: any(r.method == "PATCH" and r.status == 401 for r in world.standin.requests))
-    await asyncio.sleep(0.3)  # what must not happen would have by then
+    await passes(0.3)
     assert ["api was restarted" in message["content"] for message in world.posted() if message["content"]] == [
         True
     ] * told

@@ -66,7 +66,7 @@ def test_what_is_well_is_short() -> None:
     assert shown.colour == GREEN
     assert shown.footer == "blue · #board"
     assert shown.text.split("\n") == [
-        f"🟢 **api** · `abcdef0123` live <t:{int((NOW - HOUR).timestamp())}:R>",
+        f"🟢 **api** · `abcdef0` live <t:{int((NOW - HOUR).timestamp())}:R>",
         "",
         "🖥️ **blue**",
         f"-# last change <t:{int(NOW.timestamp())}:R>",
@@ -91,7 +91,7 @@ def test_everything_that_is_not_as_ever_is_said() -> None:
     )
     shown = board(seen, replace(LOOK, figures={"host:disk:/": 91, "host:memory": 60}), NOW)
     text = shown.text.split("\n")
-    live = f"`abcdef0123` live <t:{int((NOW - HOUR).timestamp())}:R>"
+    live = f"`abcdef0` live <t:{int((NOW - HOUR).timestamp())}:R>"
     assert text[1] == f"🔴 **web** down since {at}: needs `postgres`, which is down · {live}"
     assert text[0] == (
         f"🔴 **postgres** down since {at}: check http: answered 500 · 🚨 needs attention · 👀 acknowledged by Mia · "

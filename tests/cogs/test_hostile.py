@@ -1,6 +1,5 @@
 """Text of others pings nobody, breaks nothing and fits: commit titles, authors, log lines, refs, names, reasons."""
 
-import asyncio
 from datetime import timedelta
 
 import pytest
@@ -18,6 +17,7 @@ from opsbot.standin import limits
 from opsbot.store import outbox
 from tests.cogs.test_text import HOSTILE
 from tests.cogs.world import START, World, commits, step, text_of
+from tests.fixtures.waiting import passes
 
 EVIL = "@everyone <@100000000000000010> <@&100000000000000011> ``` [x](https://e.example) **b** \x1b[31m\u202e"
 TEXT = st.one_of(st.text(max_size=400), st.sampled_from([*HOSTILE, EVIL * 20, "`" * 3000, "<" * 5000, "\n" * 900]))
@@ -109,7 +109,7 @@ async def test_nobody_is_pinged_whatever_stands_in_commits_logs_names_and_reason
     state.bot.roles.clear()
     evil = f"@everyone @here <@{world.people['admin']}> <@&{world.standin.roles['admin']}>"
     world.manager.log["api"] = [LogLine(START, evil)]
-    await world.engine.tell("api", evil, level="error")
+    await world.engine.announce("api", plain(evil), level="error")
     opened = await world.incident(
         cause=evil, evidence=Evidence(((evil, plain(evil)),), plain(evil), (evil, "```" + evil))
     )
@@ -132,7 +132,7 @@ async def test_nobody_is_pinged_whatever_stands_in_commits_logs_names_and_reason
     await (await world.person("admin").run("logs", service="api")).final()
     await (await world.person("admin").run("restart", service=evil[:90])).final()
     await world.all_told()
-    await asyncio.sleep(0.3)  # what must not happen would have by then
+    await passes(0.3)
     assert opened.id == 1
     pinged = [ping for ping in world.standin.store.pings if ping.users or ping.roles or ping.everyone]
     assert pinged == []
@@ -190,7 +190,7 @@ def test_a_failed_deployment_says_what_where_why_and_what_is_next() -> None:
         deployment, Around("blue", "https://github.com/a/b", blocked=Quarantine(None, START))
     )
     for words in (
-        "`aaaaaaaaaa` → `bbbbbbbbbb`",
+        "`aaaaaaa` → `bbbbbbb`",
         "on blue",
         "compare",
         "Break the install · Ada",
@@ -204,5 +204,5 @@ def test_a_failed_deployment_says_what_where_why_and_what_is_next() -> None:
     ):
         assert words in shown.text, words
     assert "line 14\n" not in shown.text
-    assert shown.content == "❌ api: installation of `bbbbbbbbbb` failed (deployment 7); nothing live was changed."
+    assert shown.content == "❌ api: installation of `bbbbbbb` failed (deployment 7); nothing live was changed."
     assert shown.footer == "blue · #d7"

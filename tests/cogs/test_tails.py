@@ -12,6 +12,7 @@ from opsbot.core.message import plain
 from opsbot.services.port import ManagerError
 from opsbot.store import audit
 from tests.cogs.world import BRISK, Json, World, buttons_of
+from tests.fixtures.waiting import passes
 
 EDIT = r"/channels/\d+/messages/\d+"
 
@@ -73,7 +74,7 @@ async def test_nothing_is_edited_while_nothing_is_written(world: World) -> None:
     world.manager.write("quiet")
     await begin(world)
     before = edits(world)
-    await asyncio.sleep(0.6)  # what must not happen would have by then
+    await passes(0.6)
     assert edits(world) == before
 
 

@@ -352,7 +352,11 @@ async def open_world(
 ) -> AsyncIterator[World]:
     """A world whose bot is not started yet. changed: makes its configuration another. supervised: see `open_parts`."""
     now = loop_clock()
-    given = {"limit_seconds": LIMIT_SECONDS, "interaction_deadline": DEADLINE, "clock": lambda: now().timestamp()}
+    given: dict[str, Any] = {
+        "limit_seconds": LIMIT_SECONDS,
+        "interaction_deadline": DEADLINE,
+        "clock": lambda: now().timestamp(),
+    }
     async with Standin(**given | options) as standin:
         config = changed(config_for(folder, standin.api_url))
         async with open_parts(config, supervised=supervised) as parts:

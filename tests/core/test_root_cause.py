@@ -87,7 +87,7 @@ STORIES = [
         RootCauseFacts("api", NOW, OVER, deployments=[DEPLOYED], said=OOM),
         (
             "2026-03-01 14:05:00 api went down: check http: no answer in 3 s; the kernel killed it for lack of "
-            "memory, 22 min after deployment 12 (abc1234567) by alice; restarted by opsbot 14:05:10; recovered "
+            "memory, 22 min after deployment 12 (abc1234) by alice; restarted by opsbot 14:05:10; recovered "
             "14:05:31 after 31 s (restarted by opsbot)."
         ),
     ),
@@ -96,7 +96,7 @@ STORIES = [
         RootCauseFacts("api", NOW, OWN, deployments=[replace(DEPLOYED, actor=POLL)]),
         (
             "2026-03-01 14:05:00 api went down: check http: no answer in 3 s, 22 min after deployment 12 "
-            "(abc1234567) by opsbot itself; still down after 10 min."
+            "(abc1234) by opsbot itself; still down after 10 min."
         ),
     ),
     (
@@ -106,7 +106,7 @@ STORIES = [
         ),
         (
             "2026-03-01 14:05:00 api went down: check http: no answer in 3 s, 22 min after deployment 12 "
-            "(abc1234567) by alice; still down after 10 min."
+            "(abc1234) by alice; still down after 10 min."
         ),
     ),
     (
@@ -120,7 +120,7 @@ STORIES = [
         "what began while a deploy was verified, which was rolled back then",
         RootCauseFacts("api", NOW, OWN, deployments=[replace(FIRST, id=13, steps=VERIFYING), DEPLOYED]),
         (
-            "2026-03-01 14:05:00 api went down: check http: no answer in 3 s, during deployment 13 (abc1234567) by "
+            "2026-03-01 14:05:00 api went down: check http: no answer in 3 s, during deployment 13 (abc1234) by "
             "alice, which was rolled back; still down after 10 min."
         ),
     ),
@@ -277,7 +277,7 @@ STORIES = [
             said=[(at(100), "Stopped api.service.")],
         ),
         (
-            "api was stopped by opsbot at 2026-03-01 14:06:40: deployment 12 (abc1234567) by alice was rolled back, "
+            "api was stopped by opsbot at 2026-03-01 14:06:40: deployment 12 (abc1234) by alice was rolled back, "
             "and there was no earlier release. The next deploy starts it."
         ),
     ),
@@ -296,7 +296,7 @@ STORIES = [
     (
         "nothing ever happened",
         RootCauseFacts("api", NOW, started_at=at(-1318), deployments=[DEPLOYED]),
-        "No incident of api is known. It runs, started 2026-03-01 13:43:02 by deployment 12 (abc1234567) by alice.",
+        "No incident of api is known. It runs, started 2026-03-01 13:43:02 by deployment 12 (abc1234) by alice.",
     ),
     (
         "it does not run, and nobody knows why",

@@ -14,7 +14,7 @@ from opsbot.config import Config
 from opsbot.core.access import Actor, Origin
 from opsbot.store import boards
 from tests.cogs.world import BRISK, Json, World, open_world, text_of
-from tests.fixtures.waiting import until
+from tests.fixtures.waiting import passes, until
 
 if TYPE_CHECKING:
     from opsbot.core.model import Board
@@ -77,7 +77,7 @@ async def test_it_is_posted_silently_pinned_and_nothing_else_is_left_in_the_chan
     assert (board["mentions"], board["mention_roles"], board["mention_everyone"]) == ([], [], False)
     assert board["content"] == "🟢 2 services, all healthy."
     text = text_of(board)
-    assert "🟢 **api** · `0000000000` live <t:" in text.replace("0000000001", "0000000000")
+    assert "🟢 **api** · `0000000` live <t:" in text
     assert "🖥️ **blue**" in text
     assert "last change <t:" in text
 
@@ -110,7 +110,7 @@ async def test_edits_are_a_minute_apart_and_none_is_made_where_nothing_changed(w
     board = await posted(world, pinned)
     await world.incident("api")
     await world.all_told()
-    await asyncio.sleep(0.4)  # what must not happen would have by then
+    await passes(0.4)
     assert the_boards(world) == [board], "it was posted a moment ago"
     later(world)
     edited = await posted(world, says("1 of 2 services down"))
@@ -119,12 +119,12 @@ async def test_edits_are_a_minute_apart_and_none_is_made_where_nothing_changed(w
         await world.incident("api", "again")
         await asyncio.sleep(0.05)  # changes come one after the other
     await world.all_told()
-    await asyncio.sleep(0.3)  # what must not happen would have by then
+    await passes(0.3)
     assert the_boards(world) == [edited]
     later(world)
     last = await posted(world, says("again"))
     later(world, 3600)
-    await asyncio.sleep(0.4)  # what must not happen would have by then
+    await passes(0.4)
     assert the_boards(world) == [last], "time passes by itself in the client"
 
 
@@ -135,7 +135,7 @@ async def test_a_restart_posts_nothing_and_edits_nothing_while_all_is_as_it_was(
         await world.kill()
         later(world, 600)
         await world.start(channel_pace=EAGER)
-        await asyncio.sleep(0.3)  # what must not happen would have by then
+        await passes(0.3)
     assert world.posted() == [board]
 
 
@@ -261,7 +261,7 @@ async def test_without_the_right_to_pin_it_works_unpinned_and_is_pinned_once_it_
     await world.incident("api")
     later(world)
     board = await posted(world, says("services down"))
-    await asyncio.sleep(0.3)  # what must not happen would have by then
+    await passes(0.3)
     assert not board["pinned"]
     said = [one for one in caplog.records if "grant Pin Messages" in one.getMessage()]
     assert len(said) == 1
@@ -312,7 +312,7 @@ async def test_a_closed_channel_and_discord_away_are_waited_out(world: World) ->
     bot, channel = world.standin.bot_user_id, world.standin.ops_channel_id
     world.standin.set_permissions(bot, channel, deny=SEND)
     await world.start(channel_pace=EAGER)
-    await asyncio.sleep(0.3)  # what must not happen would have by then
+    await passes(0.3)
     assert world.posted() == []
     world.standin.set_permissions(bot, channel, allow=SEND)
     world.standin.faults.answer("POST", MANY, status=503, after_store=True, times=2)

@@ -11,6 +11,7 @@ from discord.gateway import KeepAliveHandler
 from opsbot.bot.connection import ConnectPace
 from opsbot.bot.link import Link
 from tests.cogs.world import QUICK, World, open_world, text_of
+from tests.fixtures.waiting import passes
 
 
 @pytest.fixture
@@ -32,7 +33,7 @@ async def test_refused_at_the_start_it_comes_when_discord_does_and_tells_what_wa
     own_port.standin.faults.away(hard=True)
     await own_port.start(wait=False)
     await own_port.incident()
-    await asyncio.sleep(0.8)  # what must not happen would have by then
+    await passes(0.8)
     assert own_port.bot is not None
     assert not own_port.bot.done()
     assert own_port.states[-1].link is Link.CONNECTING
@@ -61,7 +62,7 @@ async def test_a_cut_connection_is_resumed_at_once_in_the_same_session(world: Wo
     for _ in range(3):
         world.standin.faults.drop_gateway()
         await world.until(lambda: world.standin.connected)
-        await asyncio.sleep(0.3)  # what must not happen would have by then
+        await passes(0.3)
     assert world.standin.gateway.starts == starts
     await works(world)
 
@@ -76,7 +77,7 @@ async def test_a_session_that_discord_forgot_is_begun_anew(world: World) -> None
 async def test_op_7_is_followed_by_a_resume(world: World) -> None:
     await world.start()
     world.standin.faults.drop_gateway(reconnect_op=True)
-    await asyncio.sleep(0.3)  # discord.py reconnects by itself meanwhile
+    await passes(0.3)  # discord.py reconnects by itself meanwhile
     await works(world)
     assert world.standin.gateway.starts == 1
 
@@ -87,7 +88,7 @@ async def test_after_an_outage_opsbot_is_back_within_the_longest_wait(world: Wor
     world.standin.faults.away()
     await world.until(lambda: world.link is Link.AWAY)
     # discord.py itself would have reached waits of up to 2^10 s after so many failures.
-    await asyncio.sleep(2.0)
+    await passes(2.0)
     async with asyncio.timeout(30):
         world.standin.faults.back()
         await works(world)
@@ -105,7 +106,7 @@ async def test_a_server_that_accepts_and_hangs_up_does_not_make_it_spin(world: W
     await world.start(pace=ConnectPace(retry_first=0.2, retry_most=0.4, identify=0.0, healthy=5.0))
     world.standin.faults.refuse_gateway()
     before = len(world.standin.requests)
-    await asyncio.sleep(1.5)  # an outage has to last for its retries to be counted
+    await passes(1.5)  # an outage has to last for its retries to be counted
     world.standin.faults.accept_gateway()
     await world.until(lambda: world.standin.connected)
     assert len(world.standin.requests) - before < 20
@@ -114,7 +115,7 @@ async def test_a_server_that_accepts_and_hangs_up_does_not_make_it_spin(world: W
 async def test_a_held_gateway_is_given_up_in_time(world: World) -> None:
     await world.start(pace=ConnectPace(retry_first=0.05, retry_most=0.2, identify=0.0, connect=0.4))
     world.standin.faults.hold_gateway()
-    await asyncio.sleep(1.2)  # some heartbeats stay unanswered meanwhile
+    await passes(1.2)  # some heartbeats stay unanswered meanwhile
     world.standin.faults.release()
     await works(world)
 
@@ -123,7 +124,7 @@ async def test_a_bad_token_is_named_and_tried_again_seldom(world: World) -> None
     await world.start(wait=False, token="no-such-token")
     await world.until(lambda: world.link is Link.REFUSED)
     assert "token" in world.states[-1].problem
-    await asyncio.sleep(0.7)  # what must not happen would have by then
+    await passes(0.7)
     assert world.bot is not None
     assert not world.bot.done()
     assert len([request for request in world.standin.requests if request.path.endswith("/users/@me")]) <= 5
@@ -187,7 +188,7 @@ async def test_the_end_comes_within_seconds_and_leaves_no_connection(world: Worl
 async def test_it_ends_in_time_while_discord_is_away(world: World) -> None:
     await world.start(pace=QUICK)
     world.standin.faults.away()
-    await asyncio.sleep(0.3)  # an outage has to last for its retries to be counted
+    await passes(0.3)  # an outage has to last for its retries to be counted
     async with asyncio.timeout(60):
         await world.kill()
 
@@ -196,7 +197,7 @@ async def test_the_token_is_in_no_log_line(world: World, caplog: pytest.LogCaptu
     caplog.set_level(0)
     await world.start()
     world.standin.faults.drop_gateway()
-    await asyncio.sleep(0.3)  # what must not happen would have by then
+    await passes(0.3)
     assert world.standin.token not in "\n".join(
         record.getMessage() for record in caplog.records if record.name.startswith(("opsbot", "cogs"))
     )
@@ -209,7 +210,7 @@ async def test_a_connection_whose_heartbeats_are_not_answered_is_told_and_so_is_
     monkeypatch.setattr("opsbot.bot.login_loop.LATE_SECONDS", 0.8)
     async with open_world(tmp_path, heartbeat_seconds=0.3) as world:
         await world.start()
-        await asyncio.sleep(1.5)  # what must not happen would have by then
+        await passes(1.5)
         assert not any(state.unanswered for state in world.states)
         world.standin.faults.mute_gateway()
         await world.until(lambda: world.states[-1].unanswered)

@@ -1,6 +1,5 @@
 """After a long outage: one digest of what came and went, cards of what is open, each thing told once."""
 
-import asyncio
 from dataclasses import replace
 from datetime import timedelta
 from typing import Any
@@ -9,7 +8,7 @@ from opsbot.core.message import plain
 from opsbot.core.model import Evidence, Notification, NotificationKind
 from opsbot.store import incident_repository, outbox
 from tests.cogs.world import BRISK, World, text_of
-from tests.fixtures.waiting import until
+from tests.fixtures.waiting import passes, until
 
 MANY = r"/channels/\d+/messages$"
 
@@ -29,7 +28,7 @@ async def outage(world: World, *, incidents: int, minutes: int = 60) -> None:
     await world.store.write(incident_repository.escalate, 1, plain("restarts did not help"), world.now(), Evidence())
     for number in range(incidents):
         await world.incident(cause=f"http: answered {500 + number}")
-        await world.engine.tell("api", f"word {number}", level="warning", key=f"w{number}")
+        await world.engine.announce("api", plain(f"word {number}"), level="warning", key=f"w{number}")
         await world.recover()
         world.parts.shift += timedelta(minutes=minutes / incidents)
     world.parts.shift += timedelta(minutes=6)
@@ -114,7 +113,7 @@ async def test_a_deleted_channel_is_said_elsewhere_once_also_after_a_restart(wor
     assert "api" not in told["content"], "other people read there"
     await world.kill()
     await world.start()
-    await asyncio.sleep(1.0)  # what must not happen would have by then
+    await passes(1.0)
     general = int(told["channel_id"])
     assert len(world.standin.messages(general)) == 1
 

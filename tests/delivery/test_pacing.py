@@ -6,6 +6,7 @@ from cogs.delivery import sender
 from cogs.delivery.rate_budget import WriteLimits
 from opsbot.core.deployment import Phase
 from opsbot.core.incident import IncidentEventKind, event
+from opsbot.core.message import plain
 from opsbot.standin.ratelimit import LIMIT, OLD_EDITS, OLD_PERIOD, PERIOD
 from opsbot.store import incident_repository
 from tests.cogs.world import LIMITS, World, commits, text_of
@@ -66,7 +67,7 @@ async def test_cards_lines_tails_and_the_probe_together_are_never_refused(world:
                 incident.id,
                 event(IncidentEventKind.NOTE, world.now(), text=f"deed {number}"),
             )
-            await world.engine.tell("api", f"word {number}", level="warning", key=f"w{number}")
+            await world.engine.announce("api", plain(f"word {number}"), level="warning", key=f"w{number}")
         await asyncio.sleep(0.02)  # changes go on while it tells of them: that is the load
     await world.all_told(60)
     await world.until(lambda: any("title 39" in text_of(message) for message in world.posted()), 20)

@@ -5,6 +5,7 @@ Played with real kills in `scenarios/test_returns.py`.
 
 from datetime import timedelta
 
+from opsbot.core.message import plain
 from opsbot.core.subjects import OPSBOT
 from opsbot.daemon import crash_loop
 from opsbot.messages import render
@@ -84,7 +85,7 @@ async def test_a_deleted_message_is_posted_anew_and_goes_on_to_count(world: Worl
 
 
 async def test_those_told_before_this_version_are_left_as_they_are(world: World) -> None:
-    await world.engine.tell("", "opsbot is back. The one before (…) was killed", key="cut-short:pid 3")
+    await world.engine.announce("", plain("opsbot is back. The one before (…) was killed"), key="cut-short:pid 3")
     await back(world)
     first, second = await world.store.read(outbox.pending, world.now())
     assert first.key == "cut-short:pid 3"

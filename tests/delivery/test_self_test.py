@@ -10,6 +10,7 @@ from opsbot.core.model import DeliveryTest
 from opsbot.standin.state import BOT_ROLE_ID
 from opsbot.store import channel_state
 from tests.cogs.world import BRISK, World, text_of
+from tests.fixtures.waiting import passes
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -56,7 +57,7 @@ async def test_it_is_proven_again_after_a_week_and_not_before(world: World) -> N
     await world.start(channel_pace=SOON)
     first = await proven(world)
     world.parts.shift = timedelta(days=6)
-    await asyncio.sleep(0.5)  # what must not happen would have by then
+    await passes(0.5)
     assert len(probes(world)) == 3
     world.parts.shift = timedelta(days=7, seconds=5)
     await proven(world, first.proven_at)

@@ -12,6 +12,7 @@ from opsbot.core.message import plain
 from opsbot.core.model import Evidence, NotificationKind, Silence
 from opsbot.store import incident_repository, outbox
 from tests.cogs.world import BRISK, Json, World, buttons_of, text_of
+from tests.fixtures.waiting import passes
 
 MESSAGES = r"/channels/\d+/messages$"
 
@@ -54,10 +55,10 @@ async def test_what_came_and_went_while_discord_was_away_is_told_in_order_and_sa
     await world.start()
     world.standin.faults.away()
     await world.incident()
-    await world.engine.tell("worker", "a word between", level="warning")
+    await world.engine.announce("worker", plain("a word between"), level="warning")
     await world.recover()
     world.parts.shift = timedelta(minutes=14)
-    await asyncio.sleep(0.5)  # what must not happen would have by then
+    await passes(0.5)
     assert world.posted() == []
     world.standin.faults.back()
     await world.all_told()
@@ -112,7 +113,7 @@ async def test_opsbot_killed_before_sending_sends_it_at_the_next_start(world: Wo
     await world.start()
     world.standin.faults.delay(MESSAGES, 5.0, method="POST")
     await world.incident()
-    await asyncio.sleep(0.2)  # it is in the middle of sending
+    await passes(0.2)  # it is in the middle of sending
     await world.kill()
     world.standin.faults.clear()
     assert (await world.store.read(outbox.waiting))[0] == 2, "the card, and the first line of its thread"
@@ -123,7 +124,7 @@ async def test_opsbot_killed_before_sending_sends_it_at_the_next_start(world: Wo
 
 async def test_killed_again_and_again_while_it_sends_it_tells_each_notice_once(world: World) -> None:
     for number in range(12):
-        await world.engine.tell("api", f"word {number}", level="warning", key=f"w{number}")
+        await world.engine.announce("api", plain(f"word {number}"), level="warning", key=f"w{number}")
     for round_number in range(8):
         world.standin.faults.answer("POST", MESSAGES, reset=True, after_store=True)
         await world.start(wait=False)
@@ -138,8 +139,8 @@ async def test_killed_again_and_again_while_it_sends_it_tells_each_notice_once(w
 async def test_a_refused_message_is_sent_as_its_sentence_and_does_not_hold_up_the_next(world: World) -> None:
     await world.start()
     world.standin.faults.answer("POST", MESSAGES, status=400, body={"code": 50035, "message": "Invalid Form Body"})
-    await world.engine.tell("api", "first", level="warning")
-    await world.engine.tell("api", "second", level="warning")
+    await world.engine.announce("api", plain("first"), level="warning")
+    await world.engine.announce("api", plain("second"), level="warning")
     await world.all_told()
     first, second = world.posted()
     assert "first" in first["content"]
@@ -153,8 +154,8 @@ async def test_what_discord_never_takes_is_given_up_with_the_reason_kept(world: 
     world.standin.faults.answer(
         "POST", MESSAGES, status=400, body={"code": 50035, "message": "Invalid Form Body"}, times=2
     )
-    await world.engine.tell("api", "first", level="warning")
-    await world.engine.tell("api", "second", level="warning")
+    await world.engine.announce("api", plain("first"), level="warning")
+    await world.engine.announce("api", plain("second"), level="warning")
     await world.all_told()
     assert ["second" in text for text in contents(world)] == [True]
     assert "50035" in await world.store.read(_dropped)
@@ -170,7 +171,7 @@ async def test_a_forbidden_channel_is_reported_and_asked_seldom_until_it_is_mend
     await world.start()
     await world.incident()
     await world.until(lambda: "is not writable" in world.states[-1].problem)
-    await asyncio.sleep(1.0)  # what must not happen would have by then
+    await passes(1.0)
     tries = [r for r in world.standin.requests if r.method == "POST" and r.path.endswith(f"/{channel}/messages")]
     assert 2 <= len(tries) <= 6
     world.standin.set_permissions(world.standin.bot_user_id, channel, allow=1 << 11)
@@ -183,7 +184,7 @@ async def test_a_rate_limit_delays_and_keeps_the_order(world: World) -> None:
     await world.start()
     world.standin.faults.rate_limit(MESSAGES, 0.3, times=2, method="POST")
     for number in range(3):
-        await world.engine.tell("api", f"word {number}", level="warning", key=f"w{number}")
+        await world.engine.announce("api", plain(f"word {number}"), level="warning", key=f"w{number}")
     await world.all_told()
     assert [text.split("\n")[0] for text in contents(world)] == [f"⚠️ word {number}" for number in range(3)]
 
@@ -256,7 +257,7 @@ def _saying(words: str) -> Callable[[Json], bool]:
 async def test_an_alarm_wakes_the_sender_and_waits_for_no_look_at_the_outbox(world: World) -> None:
     await world.start(channel_pace=replace(BRISK, look=3600))
     for number in range(5):
-        await world.engine.tell("api", f"word {number}", level="error", key=f"w{number}")
+        await world.engine.announce("api", plain(f"word {number}"), level="error", key=f"w{number}")
         await world.standin.wait_for_message(_saying(f"word {number}"))
 
 
@@ -268,7 +269,7 @@ async def test_a_message_of_an_earlier_database_is_not_taken_for_this_one(world:
     await world.store.write(lambda db: db.execute("DELETE FROM notices").rowcount)
     await world.store.write(lambda db: db.execute("DELETE FROM sqlite_sequence WHERE name = 'notices'").rowcount)
     await world.start(channel_pace=BRISK)
-    await world.engine.tell("api", "another", level="warning")
+    await world.engine.announce("api", plain("another"), level="warning")
     await world.all_told()
     assert len(world.posted()) == 2
 
@@ -288,10 +289,10 @@ async def test_a_ban_by_cloudflare_is_waited_out_as_long_as_it_asks(world: World
     world.standin.faults.answer(
         "POST", MESSAGES, status=429, body="<html>banned</html>", headers={"Retry-After": "300"}
     )
-    await world.engine.tell("api", "first", level="warning")
+    await world.engine.announce("api", plain("first"), level="warning")
     await _failed_with(world, "too many requests")
     sent = len(world.standin.requests)
-    await world.engine.tell("api", "second", level="warning")
+    await world.engine.announce("api", plain("second"), level="warning")
     world.standin.faults.drop_gateway(resumable=False)
     await _failed_with(world, "bans this host")
     assert [r.path for r in world.standin.requests[sent:] if "/messages" in r.path] == []
@@ -300,6 +301,6 @@ async def test_a_ban_by_cloudflare_is_waited_out_as_long_as_it_asks(world: World
 async def test_a_message_is_sent_once_the_ban_is_over(world: World) -> None:
     await world.start()
     world.standin.faults.answer("POST", MESSAGES, status=429, body="<html>banned</html>", headers={"Retry-After": "1"})
-    await world.engine.tell("api", "first", level="warning")
+    await world.engine.announce("api", plain("first"), level="warning")
     await world.all_told()
     assert len([r for r in world.standin.requests if r.method == "POST" and r.status == 429]) == 1

@@ -144,7 +144,7 @@ async def test_the_card_of_one_that_waits_has_a_button_that_ends_the_wait(tmp_pa
         pressed = await world.person("deployer").click(message, "Now")
         # Nothing works on this one: it was only written down.
         assert f"Deployment {value.id} of api is not waiting any more" in text_of(await pressed.final())
-        words = "0123456789, which main points to now"
+        words = "0123456, which main points to now"
         aside = await world.store.write(ledger.save, advance(value, Phase.ASIDE, world.now(), plain(words)))
         world.feed.publish("deployment", value.id)
         await world.until(lambda: f"waits; {words} supersedes it once that is ready" in card_of(world))
@@ -152,7 +152,7 @@ async def test_the_card_of_one_that_waits_has_a_button_that_ends_the_wait(tmp_pa
         ended = advance(aside, Phase.REPLACED, world.now(), plain(words))
         await world.store.write(ledger.save, ended)
         world.feed.publish("deployment", value.id)
-        await world.until(lambda: "was superseded by 0123456789, which main points to now." in card_of(world))
+        await world.until(lambda: "was superseded by 0123456, which main points to now." in card_of(world))
         assert world.posted()[-1]["id"] == message["id"], "an edit: nobody is woken for it"
         assert "Now" not in buttons_of(world.posted()[-1])
 

@@ -1,6 +1,5 @@
 """Many unrelated services become unwell at once: few messages, each alarm in one, and cards for what remains."""
 
-import asyncio
 from collections.abc import AsyncIterator
 from dataclasses import replace
 from datetime import timedelta
@@ -14,7 +13,7 @@ from opsbot.core.model import Acknowledgement, Evidence, NotificationKind
 from opsbot.core.storm import SETTLE
 from opsbot.store import acks, deliveries, incident_repository, outbox, storms
 from tests.cogs.world import Json, World, config_for, open_world, text_of
-from tests.fixtures.waiting import until
+from tests.fixtures.waiting import passes, until
 
 NAMES = tuple(f"s{number:02d}" for number in range(40))
 MESSAGES = r"/channels/\d+/messages$"
@@ -54,7 +53,7 @@ def cards(world: World) -> list[str]:
 async def later(world: World, minutes: float) -> None:
     world.parts.shift += timedelta(minutes=minutes)
     world.feed.publish("notice")
-    await asyncio.sleep(0.5)  # the sender has looked, and what it is not to send would be sent
+    await passes(0.5)  # the sender has looked, and what it is not to send would be sent
     await world.all_told(40)
 
 

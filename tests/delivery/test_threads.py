@@ -1,6 +1,5 @@
 """The thread of an incident: its timeline in order, each line once, and what happens where there can be none."""
 
-import asyncio
 from typing import Any
 
 import pytest
@@ -10,6 +9,7 @@ from opsbot.core.message import plain
 from opsbot.core.model import Evidence, NotificationKind
 from opsbot.store import incident_repository, outbox
 from tests.cogs.world import Json, World, text_of
+from tests.fixtures.waiting import passes
 
 THREADS = r"/messages/\d+/threads$"
 MANY = r"/channels/\d+/messages$"
@@ -128,7 +128,7 @@ async def test_a_deleted_card_of_an_open_incident_is_posted_anew_once_and_says_s
     assert "#i1" in text_of(again)
     await world.recover()
     await world.all_told()
-    await asyncio.sleep(0.2)  # what must not happen would have by then
+    await passes(0.2)
     assert [message["id"] for message in world.posted()] == [again["id"]]
     assert lines(world, card)[1] == "restart 1 of 3", "the thread outlives the card it was made from"
 
@@ -194,7 +194,7 @@ async def test_a_silenced_incident_writes_no_lines_before_its_card(world: World)
     assert (await world.store.read(outbox.waiting))[0] > 0
     assert await world.store.read(outbox.waiting, world.now()) == (0, None), "it does not wait for Discord"
     await world.recover()
-    await asyncio.sleep(0.3)  # what must not happen would have by then
+    await passes(0.3)
     assert world.posted() == []
     assert (await world.store.read(outbox.waiting))[0] == 0, "what came and went in a silence is not told"
 

@@ -22,6 +22,7 @@ from typing import Any
 import pytest
 
 from opsbot.core.incident import IncidentEventKind, event
+from opsbot.core.message import plain
 from opsbot.core.model import NotificationKind
 from opsbot.messages import render
 from opsbot.store import incident_repository, outbox
@@ -67,7 +68,7 @@ class Torture:
         service = self.chance.choice(("api", "worker"))
         if what < 0.3:
             self.words += 1
-            await world.engine.tell("api", f"word {self.words}", level="warning", key=f"w{self.words}")
+            await world.engine.announce("api", plain(f"word {self.words}"), level="warning", key=f"w{self.words}")
         elif what < 0.6 and service not in opened:
             incident = await world.incident(service, f"cause {self.chance.random():.9f}")
             self.lines[incident.id] = [render(incident.cause)]
@@ -217,7 +218,7 @@ async def _outage_between_kills(world: World, nursery: Nursery) -> None:
     for number in range(14):
         await world.incident(cause=f"cause-{number:02d}")
         await world.recover()
-        await world.engine.tell("api", f"word-{number:02d}", level="warning", key=f"w{number}")
+        await world.engine.announce("api", plain(f"word-{number:02d}"), level="warning", key=f"w{number}")
     await world.store.write(_older, timedelta(minutes=20))
     torture = Torture(world, nursery, SEED)
     world.standin.faults.back()

@@ -201,9 +201,9 @@ async def test_a_newer_one_that_installs_and_is_undone_names_the_one_that_was_gi
         room.words = ""
         ended = await stage.deployer.wait(newer.id)
         assert ended.phase is Phase.UNDONE
-        lost = f"is not deployed any more: /deploy service:web ref:{good[:10]}."
+        lost = f"is not deployed any more: /deploy service:web ref:{good[:7]}."
         assert lost in said(ended.note)
-        assert (await stage.deploy(good[:10])).phase is Phase.LIVE
+        assert (await stage.deploy(good[:7])).phase is Phase.LIVE
         await stage.assert_well("2")
 
 

@@ -227,7 +227,7 @@ async def test_newer_commits_take_its_place_and_only_the_newest_goes_live(
         assert await stage.version() == "1"
         replaced = await stage.store.read(ledger.deployment, numbers[0])
         assert replaced is not None
-        assert said(replaced.note) == f"`{commits[1][:10]}`, which main points to now (deployment {numbers[1]})"
+        assert said(replaced.note) == f"`{commits[1][:7]}`, which main points to now (deployment {numbers[1]})"
         room.words = ""
         assert (await stage.deployer.wait(numbers[-1])).phase is Phase.LIVE
         await stage.assert_well("4")
@@ -342,7 +342,7 @@ async def test_a_persons_word_takes_its_place_and_the_poll_leaves_that_alone(
         await until(partial(waits, stage, by_hand.id), 15)
         replaced = await stage.store.read(ledger.deployment, number)
         assert replaced is not None
-        assert said(replaced.note) == f"`{wanted[:10]}`, requested by {person().name} (deployment {by_hand.id})"
+        assert said(replaced.note) == f"`{wanted[:7]}`, requested by {person().name} (deployment {by_hand.id})"
         remote.version("4")
         assert (await poller.poll("web")).outcome == "later"  # what a person named stays
         kept = min(name for name in stage.folders() if wanted[:10] in name)
@@ -372,7 +372,7 @@ async def test_a_branch_that_is_set_back_to_what_runs_takes_it_back(tmp_path: Pa
         assert (await poller.poll("web")).outcome == "no-news"
         ended = await stage.deployer.wait(polled.deployment)
         assert ended.phase is Phase.SKIPPED
-        assert said(ended.note) == f"main points to `{live[:10]}` again, which is live"
+        assert said(ended.note) == f"main points to `{live[:7]}` again, which is live"
         await stage.assert_well("1")
         await poller.close()
 

@@ -77,7 +77,7 @@ STRUCTURE = frozenset(
         "kindword.kind",
         "span.span",
         "pad.pad",
-        "deedkind.kind",
+        "entry_kind.kind",
         "why_line.more",
         "history_line.more",
         "late.late",

@@ -470,12 +470,12 @@ DEED = {
     "event": "{event:event}",
 }
 WHY_LINE = {
-    "line": "{at:t} {kind:deedkind}: {deed:deed}",
-    "cli": "  {at:stamp}  {kind:deedkind}{pad:pad}{deed:deed}",
+    "line": "{at:t} {kind:entry_kind}: {deed:deed}",
+    "cli": "  {at:stamp}  {kind:entry_kind}{pad:pad}{deed:deed}",
     "more": "…",
 }
-PAD = {"pad": [" ", "  ", "   ", "    ", "     "]}
-DEEDKIND = {"kind": ["deploy", "person", "manager", "incident", "action", "recovered"]}
+PAD = {"pad": [" " * count for count in range(1, 8)]}
+ENTRY_KIND = {"kind": ["deploy", "person", "manager", "incident", "action", "recovered"]}
 HISTORY_HEAD = {"head": "The last {deployments:n} deployments and {incidents:n} incidents of api."}
 HISTORY_LINE = {"deployment": "{line:dline}", "incident": "{line:iline}", "more": "…"}
 

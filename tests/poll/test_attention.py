@@ -45,7 +45,7 @@ async def test_a_commit_that_changes_the_lock_file_waits_for_a_person_and_is_tol
         (notice,) = await lookout.notices("update")
         assert (notice.body["why"], notice.body["commit"]) == ("needs-look", head)
         assert said(notice.said) == (
-            f"web: new commit `{head[:10]}` on main, not deployed: awaiting approval: changes "
+            f"web: new commit `{head[:7]}` on main, not deployed: awaiting approval: changes "
             "`node-bot/package-lock.json` (native code: @discordjs/opus)"
         )
         later = remote.commit({"code.js": "2"})

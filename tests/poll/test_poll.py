@@ -147,7 +147,7 @@ async def test_a_held_service_is_told_once_and_deployed_after_resume(lookout: Lo
     commit = remote.commit({"a": "b"})
     assert [await lookout.look() for _ in range(3)] == ["noted"] * 3
     why = "deploys are paused by ada: exams"
-    assert await lookout.texts("update") == [f"web: new commit `{commit[:10]}` on main, not deployed: {why}"]
+    assert await lookout.texts("update") == [f"web: new commit `{commit[:7]}` on main, not deployed: {why}"]
     await lookout.store.write(ledger.lift_hold, "web")
     assert await lookout.look() == "deploying"
 
@@ -184,7 +184,7 @@ async def test_a_quarantined_commit_is_never_tried_again_by_itself(lookout: Look
     remote.set_back(bad)
     assert [await lookout.look() for _ in range(3)] == ["noted"] * 3
     (text,) = await lookout.texts("update")
-    assert f"`{bad[:10]}` on main failed on 2026-" in text, "it is no new commit"
+    assert f"`{bad[:7]}` on main failed on 2026-" in text, "it is no new commit"
     assert "not deployed again: blocked since it failed" in text
     assert lookout.deployed[-2:] == [bad, good]
 
@@ -229,7 +229,7 @@ async def test_a_commit_that_was_rolled_back_by_hand_is_not_announced_as_new(loo
     assert await lookout.look(minutes=2) == "noted"
     (notice,) = await lookout.notices("update")
     assert notice.body["known"] is True
-    assert f"`{rolled_back[:10]}` on main was rolled back on 2026-" in said(notice.said)
+    assert f"`{rolled_back[:7]}` on main was rolled back on 2026-" in said(notice.said)
 
 
 async def test_commits_of_ignored_files_are_noted_and_come_with_the_next_deploy(tmp_path: Path, remote: Remote) -> None:
@@ -239,7 +239,7 @@ async def test_commits_of_ignored_files_are_noted_and_come_with_the_next_deploy(
         readme = remote.commit({"sub/README.md": "1"})
         assert [await lookout.look() for _ in range(2)] == ["noted"] * 2
         assert await lookout.texts("update") == [
-            f"web: new commit `{readme[:10]}` on main, not deployed: it changes only docs/**, *.md"
+            f"web: new commit `{readme[:7]}` on main, not deployed: it changes only docs/**, *.md"
         ]
         both = remote.commit({"docs/b.txt": "1", "code.py": "1"})
         assert await lookout.look() == "deploying"
@@ -282,7 +282,7 @@ async def test_a_rewritten_history_is_deployed_and_told_once(lookout: Lookout, r
     await lookout.restart()
     assert await lookout.look() == "no-news"
     (text,) = await lookout.texts("source")
-    assert f"`{new[:10]}` does not follow from `{old[:10]}`" in text
+    assert f"`{new[:7]}` does not follow from `{old[:7]}`" in text
     remote.commit({"a": "3"})
     await lookout.look()
     assert len(await lookout.texts("source")) == 1

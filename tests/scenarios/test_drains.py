@@ -144,7 +144,7 @@ async def test_a_newer_commit_that_cannot_be_installed_does_not_cost_the_one_tha
         bad = remote.failing_install()
         await watched.world.engine.poller.poll("web", Origin.POLL)
         told = await watched.world.standin.wait_for_message(
-            lambda m: "❌" in m["content"] and "#d" not in text_of(m) and bad[:10] in m["content"], 20
+            lambda m: "❌" in m["content"] and "#d" not in text_of(m) and bad[:7] in m["content"], 20
         )
         assert "nothing live was changed. Deployment 2, which was ready before it, waits on." in told["content"]
         assert "Now" in buttons_of(await meeting.waits(2))

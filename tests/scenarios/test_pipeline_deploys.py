@@ -21,7 +21,7 @@ async def test_a_new_commit_is_deployed_and_answers(tmp_path: Path, remote: Remo
         assert second.commit_from == first.commit_to
         assert [each.title for each in second.commits] == ["The second one"]
         assert [said(step.name) for step in second.steps] == [
-            "fetch main", "prepare the release", "sh install.sh", f"switch to `{commit[:10]}`", "restart", "verify",
+            "fetch main", "prepare the release", "sh install.sh", f"switch to `{commit[:7]}`", "restart", "verify",
         ]  # fmt: skip
         assert all(step.ok for step in second.steps)
         assert "reused node_modules" in said(second.steps[2].note)

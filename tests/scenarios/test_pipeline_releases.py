@@ -32,7 +32,7 @@ async def test_an_unchanged_install_is_reused_and_a_changed_one_runs(tmp_path: P
         step = second.steps[2]
         assert (
             said(step.note)
-            == f"package.json, install.sh unchanged since `{(first.commit_to or '')[:10]}`: reused node_modules"
+            == f"package.json, install.sh unchanged since `{(first.commit_to or '')[:7]}`: reused node_modules"
         )
         stamps = [stage.releases.path(each.release_to or "") / "node_modules/stamp" for each in (first, second)]
         assert read(stamps[0]) == read(stamps[1])
@@ -53,7 +53,7 @@ async def test_an_unchanged_install_that_left_nothing_to_reuse_runs_and_says_why
         first = await stage.deploy()
         remote.version("2")
         second = await stage.deploy()
-        wanted = f"unchanged: `{(first.commit_to or '')[:10]}` has no built to reuse"
+        wanted = f"unchanged: `{(first.commit_to or '')[:7]}` has no built to reuse"
         assert said(second.steps[2].note).endswith(wanted)
 
 
@@ -73,7 +73,7 @@ async def test_a_step_runs_when_the_live_release_lacks_what_it_made(tmp_path: Pa
         shutil.rmtree(stage.releases.path(first.release_to or "") / "node_modules")
         remote.version("2")
         second = await stage.deploy()
-        wanted = f"`{(first.commit_to or '')[:10]}` has no node_modules or vendor to reuse"
+        wanted = f"`{(first.commit_to or '')[:7]}` has no node_modules or vendor to reuse"
         assert said(second.steps[2].note) == f"run although package.json, install.sh is unchanged: {wanted}"
         assert (stage.releases.path(second.release_to or "") / "node_modules/stamp").exists()
 

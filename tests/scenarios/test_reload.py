@@ -62,7 +62,7 @@ async def test_a_right_one_is_taken_shown_and_the_service_goes_on(tmp_path: Path
         assert len(whole.texts()) == before + 1, whole.texts()
         assert sum("recovered after" in line for line in whole.lines()) == 1, whole.lines()
         commit = await asyncio.to_thread(whole.remote.version, "2")
-        await whole.said("web runs", commit[:10])
+        await whole.said("web runs", commit[:7])
         assert await whole.stop() == 0
 
 
@@ -80,7 +80,7 @@ async def test_one_with_problems_leaves_the_old_in_force_and_each_is_told_in_one
         assert f"{path}:34: services.web.source.poll" in whole.log.read_text()
         assert "refused: 2 problems" in audit(whole)[0][2]
         commit = await asyncio.to_thread(whole.remote.version, "2")
-        await whole.said("web runs", commit[:10])
+        await whole.said("web runs", commit[:7])
 
 
 async def test_nothing_new_is_said_too(tmp_path: Path) -> None:
@@ -135,10 +135,10 @@ async def test_a_deployment_under_way_comes_to_its_end_first(tmp_path: Path) -> 
         await whole.said("reloaded", "1 change")
         assert "interval: 1s -> 3s" in body(whole, "reloaded")
         texts = whole.texts()
-        ended = next(at for at, text in enumerate(texts) if "web runs" in text and commit[:10] in text)
+        ended = next(at for at, text in enumerate(texts) if "web runs" in text and commit[:7] in text)
         assert ended < next(at for at, text in enumerate(texts) if "reloaded" in text)
         assert sum("reloaded" in text for text in texts) == 1, texts
-        assert sum(commit[:10] in text for text in texts) == 1, texts
+        assert sum(commit[:7] in text for text in texts) == 1, texts
         assert (await whole.serves("2"))["version"] == "2"
 
 

@@ -25,11 +25,11 @@ async def test_resume_lifts_the_block_of_a_commit_that_was_rolled_back_and_tries
         bad = remote.version("bad", status=500)
         await poller.poll("web", Origin.POLL)
         card = await watched.card_says("· #d2", "rolled back to")
-        assert f"`{bad[:10]}` is blocked since it failed" in card["embeds"][0]["description"]
+        assert f"`{bad[:7]}` is blocked since it failed" in card["embeds"][0]["description"]
         assert "/resume lifts this" in card["embeds"][0]["description"]
         assert (await poller.poll("web", Origin.POLL)).outcome == "no-news"
         answer = await (await world.person("deployer").run("resume", service="web")).final()
-        assert answer["content"] == f"▶️ web was resumed. `{bad[:10]}` may be deployed automatically again."
+        assert answer["content"] == f"▶️ web was resumed. `{bad[:7]}` may be deployed automatically again."
         await watched.card_says("· #d3", "rolled back to")
         again = await world.store.read(ledger.deployment, 3)
         assert again is not None

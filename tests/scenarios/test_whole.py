@@ -22,8 +22,8 @@ async def test_a_push_is_deployed_and_told_in_one_message(tmp_path: Path) -> Non
         await whole.said("web runs")
         commit = await asyncio.to_thread(whole.remote.version, "2", "Say hello in two languages")
         await whole.serves("2")
-        text = await whole.said("web runs", commit[:10])
-        card = whole.message("web runs", commit[:10])
+        text = await whole.said("web runs", commit[:7])
+        card = whole.message("web runs", commit[:7])
         assert "Say hello in two languages" in json.dumps(card["embeds"])
         assert len(whole.texts()) == 2, text
         assert whole.standin.unknown_routes == []
@@ -34,10 +34,10 @@ async def test_a_release_that_answers_500_is_undone_and_the_one_before_serves(tm
         await whole.serves("1")
         await whole.said("web runs")
         commit = await asyncio.to_thread(whole.remote.version, "2", status=500)
-        await whole.said(commit[:10], "rolled back", seconds=60)
+        await whole.said(commit[:7], "rolled back", seconds=60)
         await whole.serves("1")
         await asyncio.sleep(6)  # a poll later it is still left alone
-        assert count(whole, "Deploying", commit[:10]) + count(whole, commit[:10]) <= 3
+        assert count(whole, "Deploying", commit[:7]) + count(whole, commit[:10]) <= 3
         assert (await whole.serves("1"))["version"] == "1"
 
 
@@ -149,10 +149,10 @@ async def test_a_button_rolls_back_after_a_restart_of_opsbot_and_the_poll_leaves
         await whole.serves("1")
         await whole.said("web runs")
         commit = await asyncio.to_thread(whole.remote.version, "2")
-        await whole.said("web runs", commit[:10])
+        await whole.said("web runs", commit[:7])
         await whole.again(signal.SIGTERM)
         await whole.standin.wait_connected(20)
-        asked = await whole.deployer.click(whole.message("web runs", commit[:10]), "Roll back")
+        asked = await whole.deployer.click(whole.message("web runs", commit[:7]), "Roll back")
         confirmation = await asked.final()
         answer = await whole.deployer.click(confirmation, "Confirm")
         await answer.final()
@@ -160,7 +160,7 @@ async def test_a_button_rolls_back_after_a_restart_of_opsbot_and_the_poll_leaves
         await asyncio.sleep(12)  # two polls later
         await whole.serves("1")
         third = await asyncio.to_thread(whole.remote.version, "3")
-        await whole.said("web runs", third[:10], seconds=60)
+        await whole.said("web runs", third[:7], seconds=60)
 
 
 async def test_the_command_line_asks_the_same_daemon(tmp_path: Path) -> None:

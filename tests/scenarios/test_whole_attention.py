@@ -17,9 +17,9 @@ async def test_a_changed_lock_file_is_deployed_by_the_button_of_its_notice(tmp_p
         await whole.said("web runs")
         lock = json.dumps({"packages": {"node_modules/@discordjs/opus": {"version": "0.10.0"}}}, indent=2)
         head = await asyncio.to_thread(whole.remote.version, "2", "Newer voice", {"package-lock.json": lock})
-        said = await whole.said(head[:10], "not deployed", "awaiting approval")
+        said = await whole.said(head[:7], "not deployed", "awaiting approval")
         assert "changes `package-lock.json` (native code: @discordjs/opus)" in said.replace("\\", "")
-        message = whole.message(head[:10], "awaiting approval")
+        message = whole.message(head[:7], "awaiting approval")
         assert message["embeds"][0]["title"] == "web: a new commit awaits approval"
         served = await asyncio.to_thread(whole.ask)
         assert served is not None

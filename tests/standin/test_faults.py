@@ -5,7 +5,7 @@ import discord
 import pytest
 
 from opsbot.standin import Standin
-from tests.fixtures.waiting import until
+from tests.fixtures.waiting import passes, until
 from tests.standin.client import Bot
 from tests.standin.conftest import Rest
 
@@ -90,7 +90,7 @@ async def test_away_resets_everything_and_back_ends_it(standin: Standin, rest: R
 
 async def test_away_for_a_while_ends_by_itself(standin: Standin, rest: Rest) -> None:
     standin.faults.away(0.1)
-    await asyncio.sleep(0.2)  # what must not happen would have by then
+    await passes(0.2)
     assert (await rest("GET", "/users/@me"))["status"] == 200
 
 
@@ -105,7 +105,7 @@ async def test_a_hard_absence_refuses_connections_while_the_page_lives() -> None
             async with other.get(f"{standin.url}/static/nothing") as page:
                 assert page.status == 404
         standin.faults.back()
-        await asyncio.sleep(0.05)  # what must not happen would have by then
+        await passes(0.05)
         assert (await rest("GET", "/users/@me"))["status"] == 200
 
 
@@ -138,5 +138,5 @@ async def test_nothing_is_left_when_it_stops() -> None:
         page = await session.ws_connect(f"{standin.url}/client/ws?member={standin.owner_id}")
         await ws.receive()
         await page.receive()
-    await asyncio.sleep(0.05)  # what must not happen would have by then
+    await passes(0.05)
     assert asyncio.all_tasks() == before

@@ -13,6 +13,7 @@ import pytest
 from opsbot.standin import PermissionBit, Standin
 from opsbot.standin.errors import ApiError
 from opsbot.standin.state import Intent
+from tests.fixtures.waiting import passes
 from tests.standin.client import Bot
 from tests.standin.conftest import Rest, StartBot, pointed_at
 
@@ -100,7 +101,7 @@ async def test_a_privileged_intent_that_is_switched_on_shows_all_members() -> No
             assert member.status is discord.Status.online
             standin.set_presence(ada, "idle")
             await standin.member("Ada").say("hello")
-            await asyncio.sleep(0.05)  # what must not happen would have by then
+            await passes(0.05)
             assert member.status.value == "idle"
             await bot.close()
             await task

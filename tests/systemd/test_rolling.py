@@ -20,6 +20,9 @@ from tests.fixtures.waiting import until
 from tests.systemd.instances import Instances, open_instances
 from tests.systemd.units import systemctl
 
+DEAF = "import time\ntime.sleep(600)\n"
+"""A server that starts and never answers; one that dies at once may fail its start or its verification."""
+
 
 @pytest.fixture
 async def two(tmp_path: Path) -> AsyncIterator[Instances]:
@@ -132,9 +135,10 @@ async def test_a_restart_that_was_asked_for_goes_from_unit_to_unit_and_stops_at_
         after = await two.pids()
         assert not set(before) & set(after)
         assert min(two.served) >= 1
-        (await asyncio.to_thread(stage.releases.current.resolve)).joinpath("server.py").write_text("def broken(:\n")
+        (await asyncio.to_thread(stage.releases.current.resolve)).joinpath("server.py").write_text(DEAF)
+        soon = replace(stage.service, verify_timeout=timedelta(seconds=2))
         with pytest.raises(DeployFailure) as caught:
-            await restart_in_turn(stage.manager, stage.verifier, stage.service)
+            await restart_in_turn(stage.manager, stage.verifier, soon)
         assert (await two.pids())[1] == after[1]
         assert caught.value.message.params["left"] == (two.unit(1),)
 

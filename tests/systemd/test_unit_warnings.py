@@ -14,6 +14,7 @@ from opsbot.core.access import Ranks
 from opsbot.core.model import Notification
 from opsbot.daemon.unit_warnings import warn_of_findings
 from opsbot.daemon.wiring import open_engine
+from opsbot.messages import render
 from opsbot.store import outbox
 
 UNIT = Path("/etc/systemd/system/doctw-web.service")
@@ -50,7 +51,7 @@ async def test_a_trap_is_told_once_and_again_when_it_is_another(
     await write(GOOD + "WatchdogSec=180\n")
     (first,) = await told_at_a_start(config)
     assert first.service == "web"
-    text = str(first.body["text"])
+    text = render(first.said)
     assert text.startswith(f"{UNIT.name}: 1 error in its unit files.\n{UNIT}:5: WatchdogSec=: without Type=notify")
     assert len(await told_at_a_start(config)) == 1
     assert sum("WatchdogSec" in message for message in caplog.messages) == 2
@@ -58,10 +59,10 @@ async def test_a_trap_is_told_once_and_again_when_it_is_another(
     assert len(await told_at_a_start(config)) == 1
     await write(GOOD + "WatchdogSec=180\nKillMode=none\nProtectHome=yes\nWorkingDirectory=/home/a\nType=forking\n")
     first, second = await told_at_a_start(config)
-    words = str(second.body["text"]).splitlines()
+    words = render(second.said).splitlines()
     assert words[0] == f"{UNIT.name}: 4 errors in its unit files."
     assert words[-1].endswith("more: opsbot doctor")
-    assert len(str(second.body["text"])) <= 960
+    assert len(render(second.said)) <= 960
 
 
 async def test_many_units_that_bite_are_one_message(tmp_path: Path) -> None:
@@ -72,7 +73,7 @@ async def test_many_units_that_bite_are_one_message(tmp_path: Path) -> None:
     services = {f"s{number}": Service(f"s{number}", ManagerKind.SYSTEMD, units=(u,)) for number, u in enumerate(units)}
     config = replace(configured(tmp_path), services=services)
     (told,) = await told_at_a_start(config)
-    words = str(told.body["text"]).splitlines()
+    words = render(told.said).splitlines()
     assert words[0].startswith("The files of 12 units have errors.")
     assert words[1].startswith("doctw-many-0.service: WatchdogSec: ")
     assert words[-1].endswith("more units.")

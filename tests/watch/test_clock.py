@@ -4,7 +4,7 @@ import asyncio
 from datetime import UTC, datetime, timedelta
 
 from opsbot.runtime.scheduler import Scheduler
-from tests.fixtures.waiting import until
+from tests.fixtures.waiting import passes, until
 from tests.watch.test_watch import Stage, stage
 
 __all__ = ["stage"]
@@ -42,7 +42,7 @@ async def test_a_first_run_that_is_planned_late_is_not_taken_for_a_clock_set_bac
     loops.every("prune", timedelta(minutes=5), job, first=HOUR)
     loops.open()
     try:
-        await asyncio.sleep(0.3)  # what must not happen would have by then
+        await passes(0.3)
         assert not ran.is_set()
     finally:
         loops.close()
@@ -71,7 +71,7 @@ async def test_what_comes_often_goes_on_after_a_failure_and_never_runs_beside_it
     try:
         async with asyncio.timeout(5):
             await until(lambda: runs >= 2)
-            await asyncio.sleep(0.1)  # what must not happen would have by then
+            await passes(0.1)
             assert runs == 2
             free.set()
             await third.wait()

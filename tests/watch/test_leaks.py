@@ -17,6 +17,7 @@ from opsbot.core.deployment import Deployment, DeploymentKind, DeploymentRequest
 from opsbot.core.leak import GrowthShape
 from opsbot.core.model import Live, Notification
 from opsbot.host.figures import HostFigures
+from opsbot.messages import render
 from opsbot.monitoring.leak_monitor import LeakMonitor
 from opsbot.monitoring.memory_chart import charted, drawn_again, memory_of
 from opsbot.runtime.change_notifier import ChangeNotifier
@@ -93,7 +94,7 @@ async def test_a_leak_is_told_once_with_its_rate_its_origin_and_its_end(stage: S
     await stage.store.write(ledger.set_live, Live("bot", "r", stage.clock(), done.id))
     await stage.run(14, lambda t: 80 + 20 * t)
     (notice,) = [each for each in await stage.told() if each.key.startswith("leak:")]
-    text = str(notice.body["text"])
+    text = render(notice.said)
     assert text.startswith("bot grows like a leak: 20.0")
     assert "MiB an hour for" in text
     assert "since deployment 1 started it" in text
@@ -149,7 +150,7 @@ async def test_what_the_host_has_left_is_the_limit_where_no_other_is_nearer(stag
     stage.available = 100 << 20
     await stage.run(14, lambda t: 80 + 20 * t)
     (notice,) = await stage.told()
-    assert "all that the host has left" in str(notice.body["text"])
+    assert "all that the host has left" in render(notice.said)
 
 
 async def test_what_is_drawn_of_a_calm_service_and_of_an_unknown_one(stage: Stage) -> None:

@@ -72,7 +72,7 @@ class Stage:
         said = []
         for notice in await self._untold():
             await self.store.write(outbox.mark_sent, notice.id, self.clock(), channel=1, message=notice.id)
-            said.append(str(notice.body.get("text") or notice.kind))
+            said.append(render(notice.said) or str(notice.kind))
         return said
 
     async def story(self) -> list[str]:

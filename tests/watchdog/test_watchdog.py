@@ -14,7 +14,7 @@ import pytest
 from opsbot.daemon.watchdog import BETWEEN_SECONDS, ZOMBIE_SECONDS, Watchdog
 from opsbot.runtime.scheduler import Scheduler
 from opsbot.store import Store
-from tests.fixtures.waiting import until
+from tests.fixtures.waiting import passes, until
 
 SECOND = timedelta(seconds=1)
 
@@ -90,7 +90,7 @@ async def test_a_loop_that_hangs_ends_the_feeding_and_is_named_and_all_goes_on_a
         assert "periodic job watch is stuck" in caplog.text
         fed = len(kept.told)
         kept.clock.now += 5
-        await asyncio.sleep(0.5)  # what must not happen would have by then
+        await passes(0.5)
         assert len(kept.told) == fed
         assert len(kept.said) == 1, "said once, not at every look"
         gate.set()
