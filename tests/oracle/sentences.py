@@ -475,7 +475,7 @@ WHY_LINE = {
     "more": "…",
 }
 PAD = {"pad": [" ", "  ", "   ", "    ", "     "]}
-DEEDKIND = {"kind": ["deploy", "person", "manager", "trouble", "deed", "well"]}
+DEEDKIND = {"kind": ["deploy", "person", "manager", "incident", "action", "recovered"]}
 HISTORY_HEAD = {"head": "The last {deployments:n} deployments and {incidents:n} incidents of api."}
 HISTORY_LINE = {"deployment": "{line:dline}", "incident": "{line:iline}", "more": "…"}
 
