@@ -1,6 +1,6 @@
 """An incident's card, its escalation by recovery, and its resolution. Pure."""
 
-from datetime import datetime, timedelta
+from datetime import datetime
 
 import discord
 
@@ -15,7 +15,7 @@ from opsbot.core.message import message
 from opsbot.core.model import ADVICE, Acknowledgement, Incident, Notification
 from opsbot.core.subjects import is_host, subject_title
 from opsbot.engine.cards import Around
-from opsbot.formatting import duration
+from opsbot.formatting import between, duration
 from opsbot.messages import render
 
 EVENTS = 10
@@ -57,8 +57,8 @@ def headed(incident: Incident) -> str:
 
 def _changes(incident: Incident) -> str:
     flaps = incident.flaps
-    length = (incident.closed_at or flaps.last or incident.opened_at) - (flaps.since or incident.opened_at)
-    return f"{flaps.count} changes in {duration(max(length, timedelta(0)))}"
+    begin, end = flaps.since or incident.opened_at, incident.closed_at or flaps.last or incident.opened_at
+    return f"{flaps.count} changes in {between(begin, end)}"
 
 
 def _with_it(incident: Incident) -> str:
