@@ -50,9 +50,14 @@ def plain_times(text: str) -> str:
     return _TIMES.sub(lambda found: f"{datetime.fromtimestamp(int(found[1]), UTC):%Y-%m-%d %H:%M} UTC", text)
 
 
+def between(begin: datetime, end: datetime) -> str:
+    """The length of time from one to the other; none where the clock was put back meanwhile."""
+    return duration(max(end - begin, timedelta(0)))
+
+
 def since(at: datetime, now: datetime) -> str:
     """How long ago: "5 m ago"."""
-    return f"{duration(max(now - at, timedelta(0)))} ago"
+    return f"{between(at, now)} ago"
 
 
 def clip(text: str, most: int) -> str:

@@ -59,10 +59,7 @@ COLOURS = {
 
 
 def target(deployment: Deployment) -> str:
-    """What it brings: the commit, the release or the ref."""
-    if deployment.commit_to:
-        return code(deployment.commit_to[:SHORT])
-    return code(deployment.release_to or deployment.ref or "the tracked branch", 60)
+    return code(deployment.target or "the tracked branch", 60)
 
 
 def _requested(deployment: Deployment) -> str:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from cogs.cards.rendered import BLUE, DESCRIPTION, GREEN, GREY, RED, RenderedMessage
 from cogs.cards.style import DiscordStyle, to_markdown
 from cogs.cards.text import code, escape, fit, moment
-from opsbot.core.deployment import SHORT, Deployment, DeploymentKind, Phase
+from opsbot.core.deployment import Deployment, Phase
 from opsbot.core.model import AuditEntry, Effect, Incident
 from opsbot.core.subjects import subject_name
 from opsbot.formatting import duration
@@ -31,13 +31,11 @@ OUTCOME = {
 
 
 def deployment_line(deployment: Deployment) -> str:
-    what = "deploy" if deployment.kind is DeploymentKind.DEPLOY else "rollback"
-    to = deployment.commit_to or deployment.release_to or deployment.ref or ""
-    to = to[:SHORT] if deployment.commit_to else to
+    to = f" {code(deployment.target, 40)}" if deployment.target else ""
     note = f": {to_markdown(deployment.note, 80)}" if deployment.note and deployment.phase is not Phase.LIVE else ""
     mark = OUTCOME.get(deployment.phase, "🔵")
     return (
-        f"{mark} {what} {deployment.id}{f' {code(to, 40)}' if to else ''} {deployment_status(deployment)} "
+        f"{mark} {deployment.kind} {deployment.id}{to} {deployment_status(deployment)} "
         f"{moment(deployment.updated_at)} by {escape(deployment.actor.name, 40)}{note}"
     )
 

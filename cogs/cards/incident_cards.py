@@ -1,6 +1,7 @@
 """An incident's card, its escalation by recovery, and its resolution. Pure."""
 
-from datetime import datetime, timedelta
+from collections.abc import Sequence
+from datetime import datetime
 
 import discord
 
@@ -15,7 +16,7 @@ from opsbot.core.message import message
 from opsbot.core.model import ADVICE, Acknowledgement, Incident, Notification
 from opsbot.core.subjects import is_host, subject_title
 from opsbot.engine.cards import Around
-from opsbot.formatting import duration
+from opsbot.formatting import between, duration
 from opsbot.messages import render
 
 EVENTS = 10
@@ -57,16 +58,17 @@ def headed(incident: Incident) -> str:
 
 def _changes(incident: Incident) -> str:
     flaps = incident.flaps
-    length = (incident.closed_at or flaps.last or incident.opened_at) - (flaps.since or incident.opened_at)
-    return f"{flaps.count} changes in {duration(max(length, timedelta(0)))}"
+    begin, end = flaps.since or incident.opened_at, incident.closed_at or flaps.last or incident.opened_at
+    return f"{flaps.count} changes in {between(begin, end)}"
 
 
 def _with_it(incident: Incident) -> str:
     """Which others are down because of it."""
-    down = [escape(one.service, 40) for one in incident.dependents if one.well_at is None]
-    if not down:
-        return ""
-    return f" Also down because of it: {', '.join(down) if len(down) <= FEW else f'{len(down)} services'}."
+    return f" Also down because of it: {_few(down)}." if (down := incident.down_dependents) else ""
+
+
+def _few(services: Sequence[str]) -> str:
+    return ", ".join(escape(one, 40) for one in services) if len(services) <= FEW else f"{len(services)} services"
 
 
 def _who_has_it(incident: Incident, around: Around) -> str:
@@ -343,14 +345,10 @@ def recovered(notice: Notification, incident: Incident, around: Around) -> Rende
     lines = [f"{began} to {ended}: {to_markdown(incident.first_cause, 200)}"]
     if incident.cause != incident.first_cause:
         lines.append(f"**Last cause:** {to_markdown(incident.cause, 200)}")
-    still = [escape(one.service, 40) for one in incident.dependents if one.well_at is None]
-    if still:
-        few = ", ".join(still) if len(still) <= FEW else f"{len(still)} services"
-        lines.append(f"Still down: {few}. What stays so gets an incident of its own.")
+    if incident.down_dependents:
+        lines.append(f"Still down: {_few(incident.down_dependents)}. What stays so gets an incident of its own.")
     elif incident.dependents:
-        names = [escape(one.service, 40) for one in incident.dependents]
-        few = ", ".join(names) if len(names) <= FEW else f"{len(names)} services"
-        lines.append(f"Recovered with it: {few}.")
+        lines.append(f"Recovered with it: {_few([one.service for one in incident.dependents])}.")
     taken = around.acknowledged
     if taken is not None and taken.void_at is None:
         lines.append(f"Acknowledged by {escape(taken.actor, 60)}: {escape(taken.reason, 200)}")

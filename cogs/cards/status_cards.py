@@ -136,8 +136,8 @@ def host_line(host: HostFigures, name: str) -> str:
         f"{escape(str(disk.path), 40)} {size(disk.free)} free of {size(disk.total)}" for disk in host.disks
     )
     parts = ["" if host.cpu is None else f"CPU {host.cpu:.0f} %", disks]
-    if host.memory_total is not None and host.memory_available is not None:
-        parts.insert(1, f"memory {size(host.memory_total - host.memory_available)} of {size(host.memory_total)}")
+    if host.memory_total is not None and host.memory_used is not None:
+        parts.insert(1, f"memory {size(host.memory_used)} of {size(host.memory_total)}")
     return f"🖥️ **{escape(name)}** · " + " · ".join(part for part in parts if part)
 
 

@@ -2,13 +2,8 @@
 
 from cogs.cards.rendered import BLUE, DESCRIPTION, GREY, RenderedMessage
 from cogs.cards.text import escape, fit, moment
-from opsbot.core.windows import Maintenance, Span, Window, WindowDeploys
-
-_DEPLOYS = {
-    WindowDeploys.ALLOW: "",
-    WindowDeploys.HOLD: "automatic deploys wait",
-    WindowDeploys.ONLY: "automatic deploys are for it only",
-}
+from opsbot.core.windows import Maintenance, Span
+from opsbot.messages.windows import window_effects
 
 
 def windows(found: Maintenance) -> RenderedMessage:
@@ -22,19 +17,9 @@ def windows(found: Maintenance) -> RenderedMessage:
 
 def open_line(span: Span) -> str:
     name, end = escape(span.window.name, 64), span.end
-    return f"🟦 **{name}** until {moment(end, 'F')} ({moment(end)}): {_does(span.window)}"
+    return f"🟦 **{name}** until {moment(end, 'F')} ({moment(end)}): {window_effects(span.window, escape)}"
 
 
 def _coming(span: Span) -> str:
     times = f"{moment(span.begin, 'F')} ({moment(span.begin)}) to {moment(span.end, 't')}"
-    return f"▫️ **{escape(span.window.name, 64)}** {times}: {_does(span.window)}"
-
-
-def _does(window: Window) -> str:
-    about = ", ".join(escape(name) for name in window.services) or "everything"
-    words = [
-        "alerts wait" if window.mute else "",
-        _DEPLOYS[window.deploys],
-        "" if window.recovery else "recovery waits",
-    ]
-    return f"{about}; {', '.join(filter(None, words)) or 'nothing is kept back'}"
+    return f"▫️ **{escape(span.window.name, 64)}** {times}: {window_effects(span.window, escape)}"

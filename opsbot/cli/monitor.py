@@ -21,7 +21,7 @@ from opsbot.control.client import AnswerError, Client, DaemonUnreachableError
 from opsbot.control.endpoints import MONITOR_FOLLOW
 from opsbot.control.shapes import NotificationReply, Snapshot
 from opsbot.core.deployment import Deployment
-from opsbot.formatting import since, size
+from opsbot.formatting import between, since, size
 from opsbot.messages.deployments import deployment_status
 
 RETRY_SECONDS = 2.0
@@ -51,10 +51,9 @@ def _host(snapshot: Snapshot, columns: int) -> list[Cell]:
     cells: list[Cell] = []
     if host.cpu is not None:
         cells += _gauge("cpu", host.cpu, f"{host.cpu:.0f} %", bar=wide)
-    if host.memory_total and host.memory_available is not None:
-        used = host.memory_total - host.memory_available
-        said = f"{size(used)} of {size(host.memory_total)}"
-        cells += _gauge("memory", 100 * used / host.memory_total, said, bar=wide)
+    if host.memory_total and host.memory_used is not None:
+        said = f"{size(host.memory_used)} of {size(host.memory_total)}"
+        cells += _gauge("memory", 100 * host.memory_used / host.memory_total, said, bar=wide)
     for disk in host.disks:
         # Like df and the board: what is reserved for root is neither used nor free.
         percent = 100 * disk.used / ((disk.used + disk.free) or 1)
@@ -72,14 +71,14 @@ def _head(snapshot: Snapshot, now: datetime, stale: str, columns: int) -> list[C
     elif daemon is None:
         cells.append(("the daemon is not running; this is what it last knew", "bold red"))
     else:
-        cells.append((f"up {show.age(daemon.since, now)}, pid {daemon.pid}  ", "dim"))
+        cells.append((f"up {between(daemon.since, now)}, pid {daemon.pid}  ", "dim"))
         if gateway is None:
             cells.append(("Discord: not asked", "dim"))
         elif gateway.connected:
             latency = "" if gateway.latency is None else f" {gateway.latency * 1000:.0f} ms"
             cells.append((f"Discord ●{latency}", "green"))
         else:
-            length = "" if gateway.since is None else f" for {show.age(gateway.since, now)}"
+            length = "" if gateway.since is None else f" for {between(gateway.since, now)}"
             cells.append((f"Discord away{length}", "bold red"))
         if gateway is not None and gateway.waiting:
             cells.append((f"  {gateway.waiting} notifications wait", "yellow"))

@@ -25,7 +25,6 @@ from opsbot.control.shapes import AuditReply, HostReply, LogsReply, Snapshot, St
 from opsbot.control.snapshot import recent
 from opsbot.core.exits import ExitCode
 from opsbot.core.message import Message
-from opsbot.core.model import Incident
 from opsbot.core.subjects import is_host
 from opsbot.core.windows import maintenance
 from opsbot.engine.status import ServiceStatus, service_status
@@ -122,7 +121,7 @@ class LastKnown:
             {check: health for (_, check), health in stored.items()},
             now,
             manager_error=error if isinstance(error, Message) else "",
-            because_of=next((root for root, one in listed.items() if _has_down(one, service)), ""),
+            because_of=next((root for root, one in listed.items() if service in one.down_dependents), ""),
             is_running=False,
         )
         return replace(
@@ -201,7 +200,3 @@ class LastKnown:
         with self._store() as db:
             host = HostReply(self.config.host or socket.gethostname(), figures)
             return Snapshot(now, None, host, status.services, *recent(db), None)
-
-
-def _has_down(one: Incident, service: str) -> bool:
-    return any(each.service == service and each.well_at is None for each in one.dependents)

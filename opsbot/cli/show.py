@@ -4,7 +4,7 @@ import re
 import textwrap
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 
 from opsbot.cli.terminal import Cell, Paint, fit, plain, table
 from opsbot.control import shapes
@@ -12,29 +12,20 @@ from opsbot.core.deployment import SHORT, Deployment, DeploymentStep
 from opsbot.core.message import Message
 from opsbot.core.model import Effect
 from opsbot.core.subjects import subject_name
-from opsbot.core.windows import Window
-from opsbot.formatting import duration, plain_times, since, size, whose
+from opsbot.formatting import between, duration, plain_times, since, size, whose
 from opsbot.messages import render
 from opsbot.messages.deployments import deployment_status
 from opsbot.messages.root_cause_line import kind_name
+from opsbot.messages.windows import window_effects
 from opsbot.services.port import LogLine, ServiceState
 
 GOOD, BAD, ODD = "green", "red", "yellow"
 _COLOUR = {
-    "up": GOOD,
-    "healthy": GOOD,
-    "unstable": BAD,
-    "degraded": ODD,
-    "down": BAD,
+    **dict.fromkeys(("up", "healthy", "running", "live"), GOOD),
+    **dict.fromkeys(("unstable", "down", "failed", "undone", "stuck", "error"), BAD),
+    **dict.fromkeys(("degraded", "unknown", "warning", "starting", "stopping", "stopped", "retrying"), ODD),
+    **dict.fromkeys(("skipped", "replaced", "aside"), ODD),
     "deploying": "cyan",
-    "unknown": ODD,
-    "running": GOOD,
-    "failed": BAD,
-    "live": GOOD,
-    "undone": BAD,
-    "stuck": BAD,
-    "error": BAD,
-    "warning": ODD,
 }
 _WHOLE_COMMIT = re.compile(r"[0-9a-f]{40}|[0-9a-f]{64}")
 
@@ -50,9 +41,7 @@ class Screen:
 
 def colour_of(word: str) -> str:
     """The colour that goes with a state, a verdict, a phase or a level; "" for none."""
-    return _COLOUR.get(
-        word, ODD if word in {"starting", "stopping", "stopped", "retrying", "skipped", "replaced", "aside"} else ""
-    )
+    return _COLOUR.get(word, "")
 
 
 def stamp(at: datetime) -> str:
@@ -64,10 +53,6 @@ def said(value: Message | None) -> str:
     return plain(plain_times(render(value)))
 
 
-def age(at: datetime, now: datetime) -> str:
-    return duration(max(now - at, timedelta(0)))
-
-
 def release_words(service: shapes.ServiceReply) -> str:
     release = service.release
     if release is not None:
@@ -77,7 +62,7 @@ def release_words(service: shapes.ServiceReply) -> str:
 
 
 def uptime(state: ServiceState, now: datetime) -> str:
-    return age(state.started_at, now) if state.started_at is not None and state.activity == "running" else "-"
+    return between(state.started_at, now) if state.started_at is not None and state.activity == "running" else "-"
 
 
 def health_words(health: shapes.HealthReply) -> str:
@@ -143,20 +128,20 @@ def _notes(one: shapes.ServiceReply, now: datetime) -> Iterator[Cell]:
     if one.deploying is not None:
         yield deploying_words(one.deploying, now), "cyan"
     if one.discord_away is not None:
-        yield f"Discord is away for {age(one.discord_away, now)}", ODD
+        yield f"Discord is away for {between(one.discord_away, now)}", ODD
     for coming in health.next:
         yield plain(coming.text), ODD
     if one.logins is not None and one.logins.starts * 5 >= one.logins.limit:
         yield f"started {one.logins.starts} times in 24 h of {one.logins.limit} logins", ODD
     source = one.source
     if source is not None and source.failing_since:
-        yield f"no news from the source for {age(source.failing_since, now)}: {said(source.failure)}", ODD
+        yield f"no news from the source for {between(source.failing_since, now)}: {said(source.failure)}", ODD
 
 
 def _reason_words(reason: shapes.StatementReply, one: shapes.ServiceReply, now: datetime) -> str:
     number = reason.params.get("incident")
     # Not since when it is in this state: that of a deployment, for one, is younger than the incident.
-    length = f" for {age(one.incident.opened_at, now)}" if one.incident is not None else ""
+    length = f" for {between(one.incident.opened_at, now)}" if one.incident is not None else ""
     incident = "" if number is None else f"incident {number}{length}: "
     return incident + plain(reason.text)
 
@@ -166,7 +151,7 @@ def check_words(check: shapes.CheckReply, now: datetime) -> str:
     if verdict == "up" and check.ok is False:
         verdict = "fails now, not judged down yet"
     elif check.since and verdict != "unknown":
-        verdict += f" for {age(check.since, now)}"
+        verdict += f" for {between(check.since, now)}"
     seen = f": {plain(check.seen)}" if check.seen else ""
     return f"{plain(check.name)} {verdict}{seen}"
 
@@ -217,14 +202,13 @@ def audit(reply: shapes.AuditReply, screen: Screen) -> list[str]:
 
 
 def deployment_title(one: Deployment) -> str:
-    what = "rollback" if one.kind == "rollback" else "deploy"
     if one.kind == "rollback" and one.release_to:
         target = f" to {plain(one.release_to)}"
     else:
         ref = plain(one.ref or "")
         short = ref[:SHORT] if _WHOLE_COMMIT.fullmatch(ref) else ref
         target = f" of {short}" if short else ""
-    return f"deployment {one.id} of {plain(one.service)}: {what}{target} by {plain(one.actor.name)}"
+    return f"deployment {one.id} of {plain(one.service)}: {one.kind}{target} by {plain(one.actor.name)}"
 
 
 def commits_words(one: Deployment) -> str:
@@ -237,13 +221,12 @@ def commits_words(one: Deployment) -> str:
 
 
 def took(one: Deployment, now: datetime) -> str:
-    end = one.finished_at or now
-    return duration(max(end - one.created_at, timedelta(0)))
+    return between(one.created_at, one.finished_at or now)
 
 
 def deploying_words(one: Deployment, now: datetime) -> str:
     what = commits_words(one) or one.kind
-    return f"deployment {one.id} {deployment_status(one)} for {age(one.updated_at, now)}: {what}"
+    return f"deployment {one.id} {deployment_status(one)} for {between(one.updated_at, now)}: {what}"
 
 
 def _step_mark(step: DeploymentStep) -> Cell:
@@ -254,7 +237,7 @@ def _step_mark(step: DeploymentStep) -> Cell:
 
 
 def _step_length(step: DeploymentStep, now: datetime) -> str:
-    return duration(max((step.ended_at or now) - step.started_at, timedelta(0)))
+    return between(step.started_at, step.ended_at or now)
 
 
 def step_cells(step: DeploymentStep, now: datetime) -> list[Cell]:
@@ -297,23 +280,16 @@ def outcome(one: Deployment, paint: Paint, now: datetime) -> list[str]:
 def windows(reply: shapes.WindowsReply, screen: Screen) -> list[str]:
     now = screen.now
     lines = [
-        f"now      {plain(one.window.name)}: for another {duration(max(one.end - now, timedelta(0)))}, "
-        f"until {stamp(one.end)} UTC; {_does(one.window)}"
+        f"now      {plain(one.window.name)}: for another {between(now, one.end)}, "
+        f"until {stamp(one.end)} UTC; {window_effects(one.window, plain)}"
         for one in reply.maintenance.active
     ]
     lines += [
-        f"in {duration(max(one.begin - now, timedelta(0)))}   {plain(one.window.name)}: {stamp(one.begin)} to "
-        f"{stamp(one.end)} UTC; {_does(one.window)}"
+        f"in {between(now, one.begin)}   {plain(one.window.name)}: {stamp(one.begin)} to "
+        f"{stamp(one.end)} UTC; {window_effects(one.window, plain)}"
         for one in reply.maintenance.coming
     ]
     return lines or ["no maintenance window is open, and none is to come"]
-
-
-def _does(window: Window) -> str:
-    words = {"allow": "", "hold": "automatic deploys wait", "only": "automatic deploys are for it only"}
-    does = ("alerts wait" if window.mute else "", words[window.deploys], "" if window.recovery else "recovery waits")
-    about = ", ".join(map(plain, window.services)) or "everything"
-    return f"{about}; {', '.join(filter(None, does)) or 'nothing is kept back'}"
 
 
 def history(reply: shapes.HistoryReply, screen: Screen) -> list[str]:
@@ -332,15 +308,11 @@ def history(reply: shapes.HistoryReply, screen: Screen) -> list[str]:
         for one in reply.deployments
     ]
     lines = [paint("deployments", "bold")]
-    notes_of = {f"#{one.id}": said(one.note) for one in reply.deployments if one.note and not one.ok}
-    for row, line in zip(rows, table(rows, paint, "  "), strict=True):
+    margin = " " * 8
+    for one, line in zip(reply.deployments, table(rows, paint, "  "), strict=True):
         lines.append(line)
-        if row[0][0] in notes_of:
-            margin = " " * 8
-            wrapped = textwrap.wrap(
-                notes_of[row[0][0]], max(columns, 40), initial_indent=margin, subsequent_indent=margin
-            )
-            lines += wrapped
+        if one.note and not one.ok:
+            lines += textwrap.wrap(said(one.note), max(columns, 40), initial_indent=margin, subsequent_indent=margin)
     if not rows:
         lines.append("  none yet")
     lines.append(paint("incidents", "bold"))
@@ -367,13 +339,13 @@ def why(reply: shapes.WhyReply, screen: Screen) -> list[str]:
 def incident_lines(one: shapes.IncidentReply, paint: Paint, now: datetime) -> list[str]:
     """One incident: what, from when to when, what failed because of it, and what was done."""
     if one.closed_at:
-        length = duration(max(one.closed_at - one.opened_at, timedelta(0)))
+        length = between(one.opened_at, one.closed_at)
         down = f", down for {duration(one.downtime)}" if one.downtime else ""
         ended = f"resolved after {length}{down}" + (f" ({said(one.ended_by)})" if one.ended_by else "")
         colour = ""
     else:
         flapping = f", flapping, {one.changes} changes" if one.flapping else ""
-        ended, colour = f"open for {age(one.opened_at, now)}{flapping}", BAD
+        ended, colour = f"open for {between(one.opened_at, now)}{flapping}", BAD
     subject = plain(subject_name(one.service))
     lines = [paint(f"  #{one.id}  {stamp(one.opened_at)}  {subject}  {said(one.cause)}  {ended}", colour)]
     for child in one.dependents:

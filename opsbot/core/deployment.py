@@ -191,6 +191,11 @@ class Deployment:
         return self.phase is Phase.LIVE or nothing_to_do if self.finished else None
 
     @property
+    def target(self) -> str:
+        """What it brings: the commit, the release or the ref; "" is the tracked branch."""
+        return self.commit_to[:SHORT] if self.commit_to else self.release_to or self.ref or ""
+
+    @property
     def rolled_back_to(self) -> str | None:
         """The release that serves since this deployment was rolled back."""
         release = self.note.params.get("release") if self.note and self.note.code == OutcomeCode.ROLLED_BACK else None

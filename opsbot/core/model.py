@@ -144,6 +144,11 @@ class Incident:
         return tuple(each for each in self.events if each.listed and each.kind != IncidentEventKind.OPENED)
 
     @property
+    def down_dependents(self) -> tuple[str, ...]:
+        """The services that are down because of it."""
+        return tuple(each.service for each in self.dependents if each.well_at is None)
+
+    @property
     def first_cause(self) -> Message:
         return first_cause(self.events) or self.cause
 

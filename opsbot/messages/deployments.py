@@ -16,7 +16,7 @@ from opsbot.core.deployment import Deployment, Phase
 from opsbot.core.message import Param
 from opsbot.messages.text import Text
 
-_STATUS = {
+_STATUS: Mapping[str, str] = {
     Phase.PENDING: "queued",
     Phase.PREPARING: "building",
     Phase.INSTALLING: "building",
@@ -34,9 +34,9 @@ def deployment_status(deployment: Deployment) -> str:
     return "live" if deployment.is_live else phase_status(deployment.phase)
 
 
-def phase_status(phase: Phase) -> str:
+def phase_status(phase: str) -> str:
     """What a phase is called where it is the status of a deployment that may not be the live one."""
-    return _STATUS.get(phase, str(phase))
+    return _STATUS.get(phase, phase)
 
 
 def _part(params: Mapping[str, Param]) -> str:

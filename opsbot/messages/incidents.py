@@ -2,7 +2,6 @@
 
 from collections.abc import Mapping
 
-from opsbot.core.deployment import Phase
 from opsbot.core.incident import (
     EscalationReason,
     IncidentCause,
@@ -119,8 +118,7 @@ def _crash_loop(params: Mapping[str, Param]) -> str:
 
 
 def _deployment_ended(params: Mapping[str, Param]) -> str:
-    phase = params.get("phase")
-    ended = phase_status(Phase(phase)) if isinstance(phase, str) and phase in set(Phase) else "{phase}"
+    ended = phase_status(str(params.get("phase", "")))
     return ("{kind}" if params.get("kind") else "deployment") + " {deployment} ended: " + ended
 
 

@@ -2,22 +2,10 @@
 
 from collections.abc import Mapping
 
-from opsbot.core.deployment import Phase
 from opsbot.core.message import GeneralCode, Message, Param
 from opsbot.core.status import ServiceHealth, StatusCode, StoppedBy
+from opsbot.messages.deployments import phase_status
 from opsbot.messages.text import Text
-
-_PHASES = {
-    Phase.PENDING: "queued",
-    Phase.PREPARING: "building",
-    Phase.INSTALLING: "building",
-    Phase.UNDOING: "rolling back",
-}
-"""Words for phases whose stored name is another one."""
-
-
-def phase_word(phase: str) -> str:
-    return _PHASES.get(Phase(phase), phase) if phase in set(Phase) else phase
 
 
 def statement(health: ServiceHealth) -> Message:
@@ -67,7 +55,7 @@ def _statement(params: Mapping[str, Param]) -> str:
 
 
 def _phase(params: Mapping[str, Param]) -> str:
-    return f"deployment {{deployment}} is {phase_word(str(params.get('phase', '')))}"
+    return f"deployment {{deployment}} is {phase_status(str(params.get('phase', '')))}"
 
 
 TEXTS: Mapping[str, Text] = {

@@ -80,7 +80,7 @@ def _story(notice: Notification, incident: Incident) -> list[str]:
     for name, seen in incident.evidence.checks:
         label = "What can be done" if name == ADVICE else plain(name, 64) if of_host else f"Check {plain(name, 64)}"
         lines.append(f"{label}: {text_of(seen)}")
-    below = [plain(one.service, 64) for one in incident.dependents if one.well_at is None]
+    below = [plain(one, 64) for one in incident.down_dependents]
     if below:
         named = ", ".join(below) if len(below) <= FEW else f"{len(below)} services"
         lines.append(f"Also down because of it: {named}")
