@@ -5,14 +5,11 @@ A hanging plugin is killed with its children. The URL is passed through a pipe, 
 
 import asyncio
 import json
-import logging
 import os
 import signal
 import sys
 from contextlib import suppress
 from dataclasses import dataclass
-
-log = logging.getLogger(__name__)
 
 LIMIT_SECONDS = 45.0
 """Per message. apprise waits 4 s to connect and 4 s to read; some plugins send several requests."""

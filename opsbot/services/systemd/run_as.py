@@ -298,7 +298,7 @@ def _judged(unit: str, result: JobResult, about: Mapping[str, Any], stream: _Str
         # Stopped by somebody else, it is inactive as after its end: only the job result differs.
         return Ended(signal=15) if result is JobResult.CANCELED else Ended()
     if about["Result"] == "oom-kill":
-        return Ended(signal=9, out_of_memory=True)
+        return Ended(signal=9)
     if code != _EXITED:
         return Ended(signal=status)
     return Ended(status)
