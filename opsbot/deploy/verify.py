@@ -11,7 +11,7 @@ import asyncio
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Protocol
 
@@ -20,6 +20,7 @@ from opsbot.core.deploy_codes import VerifyCode
 from opsbot.core.exits import ExitCode
 from opsbot.core.health import ProbeResult
 from opsbot.core.message import Message, message
+from opsbot.runtime.ticks import utc_now
 from opsbot.services.port import Activity, ManagerError, ServiceEvent, ServiceManager, ServiceState
 
 BEAT = 0.25
@@ -56,7 +57,7 @@ class Verifier:
         self,
         prober: CheckProber,
         managers: Mapping[str, ServiceManager],
-        clock: Callable[[], datetime] = lambda: datetime.now(UTC),
+        clock: Callable[[], datetime] = utc_now,
     ) -> None:
         """Take the parts, and listen to each manager from now on."""
         self.prober = prober
