@@ -10,7 +10,6 @@ from opsbot.messages import render
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
-    from datetime import datetime
 
     from opsbot.core.deployment import Deployment
     from opsbot.core.health import CheckHealth
@@ -55,10 +54,10 @@ def health_reply(health: "ServiceHealth") -> shapes.HealthReply:
     )
 
 
-def incident_reply(incident: "Incident", now: "datetime | None" = None) -> shapes.IncidentReply:
-    """One incident. now: until when its downtime counts, where it is open; its last event where not given."""
+def incident_reply(incident: "Incident") -> shapes.IncidentReply:
+    """One incident; the downtime of an open one counts until its last event."""
     flaps = incident.flaps
-    until = incident.closed_at or now or max([incident.opened_at, *(each.at for each in incident.events)])
+    until = incident.closed_at or max([incident.opened_at, *(each.at for each in incident.events)])
     return like(
         shapes.IncidentReply,
         incident,

@@ -45,9 +45,9 @@ async def send(url: str, message: OutgoingMessage, limit: float = LIMIT_SECONDS)
     return await _ask({"url": url, "title": message.title, "body": message.body, "type": message.type}, limit)
 
 
-async def understood(url: str, limit: float = LIMIT_SECONDS) -> SendResult:
+async def understood(url: str) -> SendResult:
     """Check whether apprise accepts the URL; nothing is sent."""
-    return await _ask({"url": url}, limit)
+    return await _ask({"url": url}, LIMIT_SECONDS)
 
 
 def _environment() -> dict[str, str]:
