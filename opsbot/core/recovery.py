@@ -340,7 +340,6 @@ def _encode(value: object) -> Any:
 
 
 def decode_state(value: Mapping[str, Any]) -> RecoveryState:
-    """The state that `encode_state` was given."""
     found = {name: each for name, each in value.items() if name in RecoveryState.__slots__}
     for name in ("reset_by", "cannot_start", "waiting", "helped"):
         if found.get(name) is not None:

@@ -135,7 +135,6 @@ def _discord_bots(
     watcher: ServiceMonitor,
     inhibitors: Inhibitors,
 ) -> "DiscordBots | None":
-    """Create what depends on Discord bots."""
     if not _watches_bots(config):
         return None
     from opsbot.monitoring.discord_bots import DiscordBots, bots  # noqa: PLC0415

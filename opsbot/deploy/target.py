@@ -68,7 +68,6 @@ class DeployTarget:
         return await self.store.read(_known, self.name)
 
     async def facts_for(self, request: DeploymentRequest) -> DeploymentFacts:
-        """The facts a request is decided by."""
         facts = await self.known()
         commit = request.ref if request.ref is not None and is_full_id(request.ref) else None
         waits = facts.hold.waits if facts.hold else None

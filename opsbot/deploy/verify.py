@@ -59,7 +59,6 @@ class Verifier:
         managers: Mapping[str, ServiceManager],
         clock: Callable[[], datetime] = utc_now,
     ) -> None:
-        """Take the parts, and listen to each manager from now on."""
         self.prober = prober
         self.clock = clock
         self._managers = managers

@@ -66,7 +66,6 @@ class SwitchGate:
         """Why nothing may begin at the moment."""
 
     async def must_wait(self, value: Deployment) -> bool:
-        """Whether one that is ready has to wait."""
         # Where recovery returns to another release, what runs is broken: there is nothing to spare.
         if value.actor.origin is Origin.RECOVERY:
             return False

@@ -24,7 +24,6 @@ class Acknowledgements:
         clock: Callable[[], datetime],
         redact: Callable[[str], str],
     ) -> None:
-        """redact: takes known secrets out of the reasons."""
         self._door = door
         self._store = store
         self._feed = feed

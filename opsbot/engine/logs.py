@@ -19,7 +19,6 @@ class LogQueries:
     def __init__(
         self, door: Authorization, managers: Mapping[str, ServiceManager], redact: Callable[[str], str]
     ) -> None:
-        """redact: takes known secrets out of text."""
         self._door = door
         self._managers = managers
         self._redact = redact

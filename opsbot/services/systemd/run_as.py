@@ -48,7 +48,6 @@ _OVER = {"inactive", "failed"}
 
 
 def unit_name(service: str, slot: Slot) -> str:
-    """The unit that runs a service's jobs."""
     return f"opsbot-{slot}-{service}.service"
 
 
