@@ -9,7 +9,6 @@ check during the soak does not fail the verification yet, `fall` of them in a ro
 
 import asyncio
 from collections.abc import Awaitable, Callable, Mapping, Sequence
-from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from pathlib import Path
@@ -20,6 +19,7 @@ from opsbot.core.deploy_codes import VerifyCode
 from opsbot.core.exits import ExitCode
 from opsbot.core.health import ProbeResult
 from opsbot.core.message import Message, message
+from opsbot.runtime.tasks import cancel_all, wait_at_most
 from opsbot.runtime.ticks import utc_now
 from opsbot.services.port import Activity, ManagerError, ServiceEvent, ServiceManager, ServiceState
 
@@ -102,9 +102,7 @@ class Verifier:
             return await trial.judge(tasks)
         finally:
             self._heard[service.name].remove(wake)
-            for task in tasks:
-                task.cancel()
-            await asyncio.gather(*tasks, return_exceptions=True)
+            await cancel_all(*tasks)
 
     async def state(self, service: Service) -> ServiceState:
         """The service's state, starting where its manager does not know."""
@@ -147,9 +145,7 @@ class _Trial:
             self.latest = await self.verifier.state(self.service)
             self.inbox.put_nowait(self.latest)
             wake.clear()
-            with suppress(TimeoutError):
-                async with asyncio.timeout(BEAT):
-                    await wake.wait()
+            await wait_at_most(wake, BEAT)
 
     async def run_check(self, check: Check) -> None:
         """Put the results of a check into the inbox."""

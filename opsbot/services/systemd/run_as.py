@@ -22,6 +22,7 @@ from opsbot.config import Scope, Service
 from opsbot.core.manager_codes import ManagerCode
 from opsbot.core.message import Message, message
 from opsbot.errand.job import BEGUN, NOT_STARTED, NOT_TAKEN, REFUSED, encoded
+from opsbot.runtime.tasks import cancel_all
 from opsbot.services.pipes import pump
 from opsbot.services.run_as import Ended, ErrandError, Slot
 from opsbot.services.systemd.bus import BusError, JobResult, SystemdBus, Verb
@@ -186,8 +187,7 @@ class UnitErrands:
             await self._stopped(unit)
             ends.close()
             await asyncio.wait([reading], timeout=LAST_WORDS_SECONDS)
-            reading.cancel()
-            await asyncio.gather(reading, return_exceptions=True)
+            await cancel_all(reading)
         about = await self._bus.properties(unit, SERVICE)
         failed = await self._bus.get(unit, "ActiveState") == "failed"
         if failed:
