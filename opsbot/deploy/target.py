@@ -16,13 +16,12 @@ from datetime import datetime, timedelta
 from opsbot.config import Service, Source, Strategy
 from opsbot.core.deploy_codes import FailureCode, NoteCode, OutcomeCode, RemarkCode, StepCode
 from opsbot.core.deployment import Deployment, DeploymentFacts, DeploymentKind, DeploymentRequest, DeploymentStep, Hold
-from opsbot.core.exits import ExitCode
 from opsbot.core.message import Message, message, message_of
 from opsbot.deploy.deployment_run import DeployFailure, DeploymentRun
 from opsbot.deploy.releases import ReleaseError, ReleaseFolders, Releases
 from opsbot.deploy.verify import Verifier
 from opsbot.deploy.waiting import SwitchGate
-from opsbot.services.port import Activity, LogQuery, ManagerError, ServiceManager, ServiceState, spoken
+from opsbot.services.port import Activity, LogQuery, ManagerError, ServiceManager, ServiceState, known_or, spoken
 from opsbot.source.remote import RemoteError
 from opsbot.source.repo import Repository, is_full_id
 from opsbot.store import Store, ledger
@@ -172,10 +171,7 @@ class DeployTarget:
 
     async def state(self) -> ServiceState:
         """The service's state, failed where its manager does not know."""
-        try:
-            return await self.manager.state(self.name)
-        except ManagerError as error:
-            return ServiceState(Activity.FAILED, exit=message(ExitCode.STATE_UNAVAILABLE, error=error.message))
+        return await known_or(self.manager.state(self.name), Activity.FAILED)
 
     async def verify(
         self,

@@ -16,12 +16,11 @@ from typing import Protocol
 
 from opsbot.config import Check, Service
 from opsbot.core.deploy_codes import VerifyCode
-from opsbot.core.exits import ExitCode
 from opsbot.core.health import ProbeResult
 from opsbot.core.message import Message, message
 from opsbot.runtime.tasks import cancel_all, wait_at_most
 from opsbot.runtime.ticks import utc_now
-from opsbot.services.port import Activity, ManagerError, ServiceEvent, ServiceManager, ServiceState
+from opsbot.services.port import Activity, ServiceEvent, ServiceManager, ServiceState, known_or
 
 BEAT = 0.25
 """Seconds between reads of the service's state; its manager's events come at once."""
@@ -106,10 +105,7 @@ class Verifier:
 
     async def state(self, service: Service) -> ServiceState:
         """The service's state, starting where its manager does not know."""
-        try:
-            return await self._managers[service.name].state(service.name)
-        except ManagerError as error:
-            return ServiceState(Activity.STARTING, exit=message(ExitCode.STATE_UNAVAILABLE, error=error.message))
+        return await known_or(self._managers[service.name].state(service.name), Activity.STARTING)
 
 
 @dataclass(slots=True)
