@@ -40,6 +40,7 @@ class HostFigures:
     swap_used: int | None
     swap_total: int | None
     disks: tuple[Disk, ...]
+    boot_time: datetime
     uptime: float
 
 
@@ -62,6 +63,7 @@ def host_figures(paths: Sequence[Path] = ()) -> HostFigures:
         swap_used=swap_used,
         swap_total=swap_total,
         disks=_disks(paths),
+        boot_time=booted_at(),
         uptime=uptime,
     )
 

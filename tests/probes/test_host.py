@@ -8,7 +8,7 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 from opsbot.host.cgroups import CgroupFigures, cgroup_figures
-from opsbot.host.figures import booted_at, host_figures
+from opsbot.host.figures import host_figures
 from opsbot.host.processes import ServiceMeter
 
 FAMILY = """
@@ -28,7 +28,7 @@ def test_the_host_tells_its_memory_disks_and_age(tmp_path: Path) -> None:
     assert 0 < figures.memory_used < figures.memory_total
     assert [disk.path for disk in figures.disks] == [tmp_path]
     assert 0 < figures.disks[0].free < figures.disks[0].total
-    assert abs(datetime.now(UTC) - booted_at() - timedelta(seconds=figures.uptime)) < timedelta(seconds=1)
+    assert abs(datetime.now(UTC) - figures.boot_time - timedelta(seconds=figures.uptime)) < timedelta(seconds=1)
 
 
 def test_a_process_is_measured_with_its_children_and_is_none_when_gone() -> None:
