@@ -19,4 +19,4 @@ class AuditCog(commands.Cog):
         self, interaction: discord.Interaction, service: str | None = None, member: discord.User | None = None
     ) -> None:
         who = None if member is None else str(member.id)
-        await show(interaction, lambda engine, actor: engine.look.audit(actor, service, who), audit, service=service)
+        await show(interaction, lambda engine, actor: engine.queries.audit(actor, service, who), audit, service=service)

@@ -51,7 +51,7 @@ class ControlCog(commands.Cog):
 
         async def ask(engine: Engine, actor: Actor) -> Silence | Refused:
             if isinstance(wanted, Refused):
-                return await engine.door.reject(actor, Action.SILENCE, service, wanted)
+                return await engine.access.reject(actor, Action.SILENCE, service, wanted)
             return await engine.services.silence(actor, service, wanted, reason or "")
 
         await show(

@@ -24,7 +24,7 @@ class IncidentsCog(commands.Cog):
     ) -> None:
         await show(
             interaction,
-            lambda engine, actor: engine.look.incidents(actor, service, still_open=open),
+            lambda engine, actor: engine.queries.incidents(actor, service, still_open=open),
             lambda found: incidents(found, service, still_open=open),
             service=None if service is not None and is_host(service) else service,
         )
@@ -35,7 +35,7 @@ class IncidentsCog(commands.Cog):
     async def why(self, interaction: discord.Interaction, service: str) -> None:
         await show(
             interaction,
-            lambda engine, actor: engine.look.why(actor, service),
+            lambda engine, actor: engine.queries.why(actor, service),
             lambda found: why(service, found),
             service=service,
         )

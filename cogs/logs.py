@@ -52,7 +52,7 @@ class LogsCog(commands.Cog):
             if follow and (since is not None or grep is not None):
                 wrong = Refused(RefusalReason.BAD_INPUT, message(RefusalCode.TAIL_OPTIONS))
             if wrong is not None:
-                return refusal(await engine.door.reject(actor, Action.LOGS, service, wrong))
+                return refusal(await engine.access.reject(actor, Action.LOGS, service, wrong))
             start = None if isinstance(after, Refused) else after
             if follow:
                 return await bot_of(interaction).tails.begin(actor, service, level, this_run=this_run)

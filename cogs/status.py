@@ -26,15 +26,15 @@ class StatusCog(commands.Cog):
     async def status(self, interaction: discord.Interaction, service: str | None = None) -> None:
         async def work(actor: Actor) -> RenderedMessage:
             engine = engine_of(interaction)
-            statuses = await engine.look.status(actor, service)
+            statuses = await engine.queries.status(actor, service)
             if isinstance(statuses, Refused):
                 return refusal(statuses)
             if service is not None:
                 shown = details(statuses[0], engine.measured.growth.get(service))
-                return await with_chart(shown, await engine.look.memory(service))
+                return await with_chart(shown, await engine.queries.memory(service))
             return overview(
                 statuses,
-                await asyncio.to_thread(engine.standings.host),
+                await asyncio.to_thread(engine.statuses.host),
                 engine.host,
                 await engine.outbox.delivery_test(),
             )
@@ -45,11 +45,11 @@ class StatusCog(commands.Cog):
     @app_commands.describe(service="Only this service")
     @app_commands.autocomplete(service=choose_service)
     async def health(self, interaction: discord.Interaction, service: str | None = None) -> None:
-        await show(interaction, lambda engine, actor: engine.look.health(actor, service), health, service=service)
+        await show(interaction, lambda engine, actor: engine.queries.health(actor, service), health, service=service)
 
     @app_commands.command(description="The maintenance windows: those that are open, and the next ones")
     async def windows(self, interaction: discord.Interaction) -> None:
-        await show(interaction, lambda engine, actor: engine.look.maintenance(actor), windows)
+        await show(interaction, lambda engine, actor: engine.queries.maintenance(actor), windows)
 
     @app_commands.command(description="The latest deployments and incidents")
     @app_commands.describe(service="Only this service")
@@ -57,7 +57,7 @@ class StatusCog(commands.Cog):
     async def history(self, interaction: discord.Interaction, service: str | None = None) -> None:
         await show(
             interaction,
-            lambda engine, actor: engine.look.history(actor, service),
+            lambda engine, actor: engine.queries.history(actor, service),
             lambda found: history(*found, service),
             service=service,
         )

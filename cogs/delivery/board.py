@@ -84,7 +84,7 @@ class StatusBoard(DeliveryLoop):
             return None
         if await self._engine.board.alert_waiting():
             return ALARM_SECONDS
-        seen = await self._engine.standings.overview()
+        seen = await self._engine.statuses.overview()
         self._figures = steady(seen.gauges, self._figures)
         digest = self._shown(seen, EPOCH).digest()
         if ours is None or ours.message is None:

@@ -98,7 +98,7 @@ class CardEditor(DeliveryLoop):
         That of an open incident or with unseen changes is posted again.
         """
         incident = (
-            await self._engine.look.incident(card.subject or 0) if card.kind is NotificationKind.INCIDENT else None
+            await self._engine.queries.incident(card.subject or 0) if card.kind is NotificationKind.INCIDENT else None
         )
         counts = card.kind is NotificationKind.WORD  # its update is unread
         if not counts and (incident is None or incident.closed_at is not None):

@@ -45,14 +45,14 @@ async def build_message(engine: Engine, notice: Notification) -> RenderedNotific
     subject = notice.subject or 0
     match notice.kind:
         case NotificationKind.DEPLOYMENT | NotificationKind.OUTCOME:
-            deployment = await engine.look.deployment(subject)
+            deployment = await engine.queries.deployment(subject)
             return None if deployment is None else await _of_deployment(engine, notice, deployment)
         case NotificationKind.TIMELINE:
             return RenderedNotification(reminder_cards.line(notice), silent=True)
         case NotificationKind.DIGEST:
             return await _of_digest(engine, notice)
         case NotificationKind.STORM:
-            seen = await engine.look.storm(notice.id)
+            seen = await engine.queries.storm(notice.id)
             over = all(incident.closed_at is not None for incident in seen.incidents)
             return RenderedNotification(storm(notice, seen, engine.host), seen.revision, silent=over)
         case (
@@ -62,7 +62,7 @@ async def build_message(engine: Engine, notice: Notification) -> RenderedNotific
             | NotificationKind.REMINDER
             | NotificationKind.ESCALATION
         ):
-            incident = await engine.look.incident(subject)
+            incident = await engine.queries.incident(subject)
             return None if incident is None else await _of_incident(engine, notice, incident)
         case NotificationKind.UPDATE:
             return RenderedNotification(common.update(notice, engine.cards.around(notice.service)))
@@ -70,7 +70,7 @@ async def build_message(engine: Engine, notice: Notification) -> RenderedNotific
             calm = notice.body.get("ok") is True or notice.body.get("level") == "info"
             shown = common.word(notice, engine.host)
             revision = notice.body.get("revision", -1)
-            shown = await with_chart(shown, await engine.look.kept_memory(notice))
+            shown = await with_chart(shown, await engine.queries.kept_memory(notice))
             return RenderedNotification(shown, revision if isinstance(revision, int) else -1, silent=calm)
 
 
@@ -126,9 +126,9 @@ async def _of_digest(engine: Engine, notice: Notification) -> RenderedNotificati
     for member in await engine.outbox.members(notice):
         subject = member.subject or 0
         if member.kind is NotificationKind.INCIDENT:
-            told.append(reminder_cards.DigestEntry(member, incident=await engine.look.incident(subject)))
+            told.append(reminder_cards.DigestEntry(member, incident=await engine.queries.incident(subject)))
         elif member.kind is NotificationKind.DEPLOYMENT:
-            told.append(reminder_cards.DigestEntry(member, deployment=await engine.look.deployment(subject)))
+            told.append(reminder_cards.DigestEntry(member, deployment=await engine.queries.deployment(subject)))
         elif member.kind is not NotificationKind.OUTCOME:  # included in its deployment's line
             told.append(reminder_cards.DigestEntry(member))
     return RenderedNotification(reminder_cards.digest(notice, told, engine.host), silent=True)

@@ -180,7 +180,7 @@ class Sender(DeliveryLoop):
         is_card = notice.kind is NotificationKind.INCIDENT and notice.storm is not None
         if not is_card or notice.tries or notice.body.get("anew"):
             return False
-        incident = await self._engine.look.incident(notice.subject or 0)
+        incident = await self._engine.queries.incident(notice.subject or 0)
         return incident is not None and incident.closed_at is not None
 
     # Destination
@@ -189,7 +189,7 @@ class Sender(DeliveryLoop):
         if notice.kind not in THREADED:
             return MessageSlot()
         line = notice.kind is NotificationKind.TIMELINE
-        incident = await self._engine.look.incident(notice.subject or 0)
+        incident = await self._engine.queries.incident(notice.subject or 0)
         card = await self._outbox.card(NotificationKind.INCIDENT, notice.subject or 0)
         if incident is None or card is None or card.told_at is None or card.digest is not None:
             return MessageSlot(dropped="its card was never sent" if line else "")

@@ -44,24 +44,24 @@ async def ask_why(engine: Engine, interaction: discord.Interaction, service: str
     number = int(ident[1:]) if ident[1:].isdecimal() else 0
     subject, over = "", ""
     if ident.startswith("n"):
-        service, unacknowledged = "", (await engine.look.storm(number)).unacknowledged
+        service, unacknowledged = "", (await engine.queries.storm(number)).unacknowledged
         name = f"{len(unacknowledged)} incidents"
         over = "" if unacknowledged else "All incidents of this alert storm are resolved or acknowledged."
-    elif (incident := await engine.look.incident(number)) is None:
+    elif (incident := await engine.queries.incident(number)) is None:
         name, over = "", "This incident is no longer in the database."
     else:
         name, subject = subject_name(incident.service), incident.service
         if incident.closed_at is not None:
             over = f"{escape(subject_title(subject))}: the incident was resolved {moment(incident.closed_at)}."
-    if not over and engine.door.allows(actor_of(interaction), Action.ACK):
+    if not over and engine.access.allows(actor_of(interaction), Action.ACK):
         await _open(interaction, _form(f"ops:1:ack:{service}:{ident}", name))
         return
 
     async def work(actor: Actor) -> RenderedMessage:
-        refused = await engine.door.admit(actor, Action.ACK, service or None, f"button {ident}")
+        refused = await engine.access.admit(actor, Action.ACK, service or None, f"button {ident}")
         if refused is not None:
             return refusal(refused)
-        await engine.door.note(actor, Action.ACK, subject, "button", f"nothing done: {over}", Effect.NONE)
+        await engine.access.note(actor, Action.ACK, subject, "button", f"nothing done: {over}", Effect.NONE)
         return say(over)
 
     await respond(interaction, Action.ACK, work, service=service or None)

@@ -108,7 +108,7 @@ async def choose_service(interaction: discord.Interaction, current: str) -> list
     None without the rank.
     """
     typed = current.strip().lower()
-    names = engine_of(interaction).door.nameable(actor_of(interaction), action_of(interaction))
+    names = engine_of(interaction).access.nameable(actor_of(interaction), action_of(interaction))
     fitting = sorted((name for name in names if typed in name.lower()), key=lambda name: not name.startswith(typed))
     return [app_commands.Choice(name=name, value=name) for name in fitting[:CHOICES]]
 

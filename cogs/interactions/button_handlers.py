@@ -60,7 +60,7 @@ class ButtonPress:
     async def incident(self) -> Incident | None:
         """The button's incident, if it belongs to a known one."""
         known = not self.ident.isdecimal() and self.ident[1:].isdecimal()
-        return await self.engine.look.incident(int(self.ident[1:])) if known else None
+        return await self.engine.queries.incident(int(self.ident[1:])) if known else None
 
 
 Handled = RenderedMessage | Interim | Refused | str
@@ -112,7 +112,7 @@ async def _deploy(press: ButtonPress) -> Handled:
 
 async def _retry(press: ButtonPress) -> Handled:
     engine, service = press.engine, press.service
-    wanted = await engine.look.deployment(press.number) if press.number is not None else None
+    wanted = await engine.queries.deployment(press.number) if press.number is not None else None
     if wanted is None or wanted.service != service:
         return "This deployment is no longer in the database. Use /deploy."
     latest = await engine.releases.latest(service)
@@ -134,7 +134,7 @@ async def _now(press: ButtonPress) -> Handled:
 async def _stop(press: ButtonPress) -> Handled:
     tails, service = press.bot.tails, press.service
     if tails.stop(service, press.ident, press.actor):
-        await press.engine.door.note(press.actor, Action.LOGS, service, "stop the tail", "stopped")
+        await press.engine.access.note(press.actor, Action.LOGS, service, "stop the tail", "stopped")
         return say(f"Live tail of {press.name} stopped.")
     if press.message is not None:
         await tails.remove_button(press.message, service)
@@ -149,7 +149,7 @@ async def _plan(press: ButtonPress) -> tuple[Live, Release] | Refused:
     if live is not None and target is not None:
         return live, target
     refused = no_earlier_release(press.service)
-    await press.engine.door.note(press.actor, Action.ROLLBACK, press.service, "button", refused)
+    await press.engine.access.note(press.actor, Action.ROLLBACK, press.service, "button", refused)
     return refused
 
 
@@ -167,7 +167,7 @@ async def _rollback(press: ButtonPress) -> Handled:
     expires = int((press.engine.clock() + CONFIRM).timestamp())
     ident = f"{expires}.{_digest(live, target)}"
     asked = f"asked to confirm {target.name}"
-    await press.engine.door.note(
+    await press.engine.access.note(
         press.actor, Action.ROLLBACK, press.service, f"button {press.ident}", asked, Effect.NONE
     )
     return RenderedMessage(
@@ -183,7 +183,7 @@ async def _rollback(press: ButtonPress) -> Handled:
 async def _over(press: ButtonPress, live: Live) -> str:
     """Return why the button's rollback no longer applies; "" if it does."""
     if press.number is not None:
-        deployment = await press.engine.look.deployment(press.number)
+        deployment = await press.engine.queries.deployment(press.number)
         if deployment is not None and deployment.live_at is not None and live.deployment != deployment.id:
             runs = code(live.release)
             return f"{press.name} no longer runs deployment {press.ident}; it runs {runs}. Use /rollback."
@@ -230,16 +230,16 @@ ANSWERS = frozenset({"yes", "no"})
 
 async def carry_out(handler: ButtonHandler, press: ButtonPress) -> RenderedMessage | Interim:
     """Check the rank, run the handler, and return the answer."""
-    door, result = press.engine.door, None
+    access, result = press.engine.access, None
     if handler.admit is not None:
         detail = handler.admit.format(ident=press.ident)
-        result = await door.admit(press.actor, handler.action, press.service, detail)
+        result = await access.admit(press.actor, handler.action, press.service, detail)
     found = result or await handler.handle(press)
     if isinstance(found, Refused):
         return refusal(found)
     if not isinstance(found, str):
         return found
-    await door.note(press.actor, handler.action, press.service, "button", f"nothing done: {found}", Effect.NONE)
+    await access.note(press.actor, handler.action, press.service, "button", f"nothing done: {found}", Effect.NONE)
     return say(found)
 
 

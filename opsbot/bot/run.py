@@ -58,7 +58,7 @@ async def run_bot(
     Route.BASE = DISCORD if config.discord.api_url is None else config.discord.api_url.rstrip("/")
     # Messages escape underscores, so the escaped token must be redacted, too.
     redact = Redactor([token, escape(token, len(token) + 1)])
-    discord_bots = engine.standings.discord_bots
+    discord_bots = engine.statuses.discord_bots
     presence_cache = discord_bots.presence_cache if discord_bots is not None else None
     reporter = _reporter(engine, discord_bots, on_state)
     logins = LoginLoop(token, reporter, pace, presence_cache)

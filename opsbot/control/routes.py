@@ -138,7 +138,7 @@ class Routes:
         Who is asked is given who asks, and the endpoint's parameters in their order. What makes the answer is given
         what was said, and the same parameters. A `Refused` is answered as it is.
         """
-        look, releases, services = self.engine.look, self.engine.releases, self.engine.services
+        look, releases, services = self.engine.queries, self.engine.releases, self.engine.services
         return [
             self._answers(endpoints.PING, self._ping),
             self._answers(endpoints.STATUS, self._with_alert_path(look.status)),
@@ -207,7 +207,7 @@ class Routes:
         if transport is None:
             raise web.HTTPBadRequest(reason="the caller is gone")
         who = await caller(transport.get_extra_info("socket"), request.headers.get("X-Sudo-User", ""))
-        given = Fields(await _sent(request), self.clock(), lambda action: self.engine.door.nameable(who, action))
+        given = Fields(await _sent(request), self.clock(), lambda action: self.engine.access.nameable(who, action))
         return [who, *endpoint.read(given)]
 
     # Who is asked, where it is not the engine alone
@@ -227,7 +227,7 @@ class Routes:
         return asked
 
     async def _incidents(self, who: Actor, service: str | None, limit: int, still_open: bool) -> object:  # noqa: FBT001
-        return await self.engine.look.incidents(who, service, limit, still_open=still_open)
+        return await self.engine.queries.incidents(who, service, limit, still_open=still_open)
 
     async def _logs(self, who: Actor, service: str, *query: Any) -> list[LogLine] | Refused:
         return await self.engine.logs.lines(who, service, LogQuery(*query))
@@ -236,8 +236,8 @@ class Routes:
         return await self.engine.logs.tail(who, service, LogQuery(*query))
 
     async def _deployment(self, who: Actor, number: int) -> Deployment | Refused:
-        refused = await self.engine.door.admit(who, Action.HISTORY)
-        found = None if refused else await self.engine.look.deployment(number)
+        refused = await self.engine.access.admit(who, Action.HISTORY)
+        found = None if refused else await self.engine.queries.deployment(number)
         return (
             refused
             or found
@@ -253,7 +253,7 @@ class Routes:
         revision = -1
         with self.engine.feed.subscribe() as subscription:
             while True:
-                found = await self.engine.look.deployment(number)
+                found = await self.engine.queries.deployment(number)
                 if found is None:
                     return
                 if found.revision != revision:
@@ -265,11 +265,11 @@ class Routes:
                 await subscription.wait(_FEED_SECONDS)
 
     async def _monitor(self, who: Actor) -> shapes.Snapshot | Refused:
-        found = await self.engine.look.status(who)
+        found = await self.engine.queries.status(who)
         return found if isinstance(found, Refused) else await self.snapshots.latest()
 
     async def _monitor_follow(self, who: Actor) -> AsyncIterator[shapes.Snapshot] | Refused:
-        found = await self.engine.look.status(who)
+        found = await self.engine.queries.status(who)
         return found if isinstance(found, Refused) else self._each_second()
 
     async def _each_second(self) -> AsyncIterator[shapes.Snapshot]:
@@ -290,17 +290,17 @@ class Routes:
         found = await self.engine.releases.update(who, service)
         if isinstance(found, Refused):
             return found
-        begun = None if found.deployment is None else await self.engine.look.deployment(found.deployment)
+        begun = None if found.deployment is None else await self.engine.queries.deployment(found.deployment)
         return replies.like(shapes.UpdateReply, found, service=service, text=found.message, deployment=begun)
 
     async def _reload(self, who: Actor) -> shapes.ReloadRequested | Refused:
-        refused = await self.engine.door.admit(who, Action.RELOAD)
+        refused = await self.engine.access.admit(who, Action.RELOAD)
         if refused is None and self.reload_requests is None:
             return Refused(RefusalReason.NOT_READY, message(RefusalCode.NO_RELOAD))
         return refused or shapes.ReloadRequested(self.reload_requests.reload(who) if self.reload_requests else 0)
 
     async def _reloaded(self, who: Actor) -> shapes.ReloadReply | Refused:
-        refused = await self.engine.door.admit(who, Action.RELOAD)
+        refused = await self.engine.access.admit(who, Action.RELOAD)
         if refused is not None:
             return refused
         asked, found = (

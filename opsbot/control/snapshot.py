@@ -57,8 +57,8 @@ class Snapshots:
 
     async def _gather(self, now: datetime) -> Snapshot:
         engine = self._engine
-        services = [replies.service_reply(one) for one in await engine.standings.of(list(engine.config.services))]
-        host = await asyncio.to_thread(engine.standings.host)
+        services = [replies.service_reply(one) for one in await engine.statuses.of(list(engine.config.services))]
+        host = await asyncio.to_thread(engine.statuses.host)
         reply = HostReply(engine.config.host or socket.gethostname(), host)
         found = await engine.store.read(recent)
         return Snapshot(now, self._ping, reply, services, *found, await self._gateway_reply())

@@ -126,16 +126,16 @@ class AwaitVerdict:
 
 
 def attribute(
-    service: str, needs: Needs, standings: Mapping[str, DependencyState], asked: datetime, now: datetime
+    service: str, needs: Needs, states: Mapping[str, DependencyState], asked: datetime, now: datetime
 ) -> OwnFault | CausedBy | AwaitVerdict:
     """Find the cause of a failure. asked: when it was first looked for."""
     up = above(needs, service)
-    down = [name for name in up if standings.get(name) is DependencyState.DOWN]
+    down = [name for name in up if states.get(name) is DependencyState.DOWN]
     for name in down:
         # The root-most: none of what it needs has an incident itself.
-        if not any(standings.get(each) is DependencyState.DOWN for each in above(needs, name)):
+        if not any(states.get(each) is DependencyState.DOWN for each in above(needs, name)):
             return CausedBy(name)
-    doubtful = tuple(name for name in up if standings.get(name) in {DependencyState.FAILING, DependencyState.UNSEEN})
+    doubtful = tuple(name for name in up if states.get(name) in {DependencyState.FAILING, DependencyState.UNSEEN})
     # A clock that was set back makes nobody wait for hours.
     if doubtful and timedelta(0) <= now - asked < PATIENCE:
         return AwaitVerdict(doubtful)

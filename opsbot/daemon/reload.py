@@ -260,7 +260,7 @@ async def _post(now: ActiveConfig, said: Message, *, level: str = "info", lines:
 async def _record(now: ActiveConfig, asked: Sequence[Actor], result: str) -> None:
     try:
         for actor in dict.fromkeys(asked):
-            await now.engine.door.note(actor, Action.RELOAD, "", str(now.config.path), clip(result, 500))
+            await now.engine.access.note(actor, Action.RELOAD, "", str(now.config.path), clip(result, 500))
     except (StoreError, sqlite3.Error) as error:
         log.warning("the audit log entry could not be stored: %s: %s", result, error)
 

@@ -94,7 +94,7 @@ def _connection(state: GatewayState) -> str:
 
 
 async def summary_of(engine: Engine) -> ServicesSummary:
-    statuses, waiting = await engine.standings.health()
+    statuses, waiting = await engine.statuses.health()
     return ServicesSummary(
         {name: status.health for name, status in statuses.items()},
         sum(status.hold is not None for status in statuses.values()),

@@ -18,13 +18,13 @@ class Acknowledgements:
 
     def __init__(
         self,
-        door: Authorization,
+        access: Authorization,
         store: Store,
         feed: ChangeNotifier,
         clock: Callable[[], datetime],
         redact: Callable[[str], str],
     ) -> None:
-        self._door = door
+        self._access = access
         self._store = store
         self._feed = feed
         self._clock = clock
@@ -37,7 +37,7 @@ class Acknowledgements:
 
         incident: the one that was looked at; refused where that one is over by now. None: the service's open one.
         """
-        refusal = await self._door.admit(actor, Action.ACK, service, reason)
+        refusal = await self._access.admit(actor, Action.ACK, service, reason)
         if refusal:
             return refusal
         now = self._clock()
@@ -52,7 +52,7 @@ class Acknowledgements:
                 return value
             resolved = message(RefusalCode.INCIDENT_RESOLVED, service=opened.service)
             opened = Refused(RefusalReason.NO_INCIDENT, resolved)
-        await self._door.note(actor, Action.ACK, service, reason, opened)
+        await self._access.note(actor, Action.ACK, service, reason, opened)
         return opened
 
     async def take_storm(self, actor: Actor, number: int, reason: str) -> int | Refused:
@@ -60,24 +60,24 @@ class Acknowledgements:
 
         number: the storm's notice.
         """
-        refusal = await self._door.admit(actor, Action.ACK, None, reason)
+        refusal = await self._access.admit(actor, Action.ACK, None, reason)
         if refusal:
             return refusal
         if not reason.strip():
             no_reason = message(RefusalCode.ACK_REASON)
-            return await self._door.refuse(actor, Action.ACK, None, reason, RefusalReason.BAD_INPUT, no_reason)
+            return await self._access.refuse(actor, Action.ACK, None, reason, RefusalReason.BAD_INPUT, no_reason)
         taken = await self._store.write(storms.acknowledge, number, actor.name, self._kept(reason), self._clock())
         for incident in taken:
             await self._taken(actor, incident, reason)
         if not taken:
             none_open = message(RefusalCode.NOTHING_OPEN)
-            return await self._door.refuse(actor, Action.ACK, None, reason, RefusalReason.NO_INCIDENT, none_open)
+            return await self._access.refuse(actor, Action.ACK, None, reason, RefusalReason.NO_INCIDENT, none_open)
         self._feed.publish("notice")
         return len(taken)
 
     async def _taken(self, actor: Actor, incident: Incident, reason: str) -> None:
         self._feed.publish("incident", incident.id)
-        await self._door.note(actor, Action.ACK, incident.service, reason, f"incident {incident.id}")
+        await self._access.note(actor, Action.ACK, incident.service, reason, f"incident {incident.id}")
 
     def _kept(self, reason: str) -> str:
         return self._redact(reason.strip())[:300]

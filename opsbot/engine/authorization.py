@@ -1,4 +1,4 @@
-"""The door: who may do what, and the audit log of who asked."""
+"""Who may do what, and the audit log of who asked."""
 
 from collections.abc import Callable
 from datetime import datetime

@@ -93,37 +93,37 @@ class Engine:
         self.poller = poller
         self.notifiers = notifiers
         self.measured = measured or Measurements()
-        self.door = Authorization(config, store, clock)
-        self.standings = StatusReader(
+        self.access = Authorization(config, store, clock)
+        self.statuses = StatusReader(
             config, store, managers, watcher, clock, self.measured.gauges, discord_bots, self.measured.meter
         )
         """The status of services and host."""
-        self.look = Queries(
-            self.door, config, store, managers, watcher, self.standings, clock, redact, self.measured.growth
+        self.queries = Queries(
+            self.access, config, store, managers, watcher, self.statuses, clock, redact, self.measured.growth
         )
-        self.logs = LogQueries(self.door, managers, redact)
-        self.releases = ReleaseActions(self.door, config, store, deployer, watcher, poller)
+        self.logs = LogQueries(self.access, managers, redact)
+        self.releases = ReleaseActions(self.access, config, store, deployer, watcher, poller)
         self.services = ServiceActions(
-            self.door, config, store, feed, managers, deployer, watcher, clock, poller, inhibitors
+            self.access, config, store, feed, managers, deployer, watcher, clock, poller, inhibitors
         )
         self.host = config.host or socket.gethostname()
         """This host's name in messages."""
         self.cards = CardQueries(config, store, clock, self.host)
         self.outbox = Outbox(store, feed, clock, config.discord.ops_channel_id)
         self.board = BoardRecords(store, clock)
-        self.acknowledgements = Acknowledgements(self.door, store, feed, clock, redact)
+        self.acknowledgements = Acknowledgements(self.access, store, feed, clock, redact)
 
     async def notify(self, actor: Actor, name: str) -> "SendResult | Refused":
         """Try a notifier with a message that says it is a test; what came of it."""
-        refusal = await self.door.admit(actor, Action.NOTIFY, detail=name)
+        refusal = await self.access.admit(actor, Action.NOTIFY, detail=name)
         if refusal:
             return refusal
         if self.notifiers is None or name not in self.config.notifiers:
             known = tuple(self.config.notifiers)
             words = message(RefusalCode.UNKNOWN_NOTIFIER, notifier=name[:64], known=known)
-            return await self.door.refuse(actor, Action.NOTIFY, None, name, RefusalReason.BAD_INPUT, words)
+            return await self.access.refuse(actor, Action.NOTIFY, None, name, RefusalReason.BAD_INPUT, words)
         sent = await self.notifiers.trial(name, actor.name)
-        await self.door.note(actor, Action.NOTIFY, None, name, "taken" if sent.ok else f"not taken: {sent.failure}")
+        await self.access.note(actor, Action.NOTIFY, None, name, "taken" if sent.ok else f"not taken: {sent.failure}")
         return sent
 
     async def announce(

@@ -17,32 +17,32 @@ class LogQueries:
     """Reads the services' logs, and follows them."""
 
     def __init__(
-        self, door: Authorization, managers: Mapping[str, ServiceManager], redact: Callable[[str], str]
+        self, access: Authorization, managers: Mapping[str, ServiceManager], redact: Callable[[str], str]
     ) -> None:
-        self._door = door
+        self._access = access
         self._managers = managers
         self._redact = redact
 
     async def lines(self, actor: Actor, service: str, query: LogQuery) -> list[LogLine] | Refused:
         """Lines a service wrote, oldest first."""
-        refusal = await self._door.admit(actor, Action.LOGS, service, detail=_asked(query))
+        refusal = await self._access.admit(actor, Action.LOGS, service, detail=_asked(query))
         if refusal:
             return refusal
         try:
             lines = await self._managers[service].logs(service, query)
         except ManagerError as error:
-            return await self._door.refuse(
+            return await self._access.refuse(
                 actor, Action.LOGS, service, _asked(query), RefusalReason.BAD_INPUT, message_of(error)
             )
-        await self._door.note(actor, Action.LOGS, service, _asked(query), f"{len(lines)} lines")
+        await self._access.note(actor, Action.LOGS, service, _asked(query), f"{len(lines)} lines")
         return [self._clean(line) for line in lines]
 
     async def follow(self, actor: Actor, service: str) -> AsyncIterator[LogLine] | Refused:
         """Lines as a service writes them, until the iterator is closed."""
-        refusal = await self._door.admit(actor, Action.LOGS, service, detail="follow")
+        refusal = await self._access.admit(actor, Action.LOGS, service, detail="follow")
         if refusal:
             return refusal
-        await self._door.note(actor, Action.LOGS, service, "follow", "following")
+        await self._access.note(actor, Action.LOGS, service, "follow", "following")
         return self._each_clean(self._managers[service].follow(service))
 
     async def tail(self, actor: Actor, service: str, query: LogQuery) -> AsyncIterator[LogLine] | Refused:

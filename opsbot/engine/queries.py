@@ -27,72 +27,72 @@ class Queries:
 
     def __init__(
         self,
-        door: Authorization,
+        access: Authorization,
         config: Config,
         store: Store,
         managers: Mapping[str, ServiceManager],
         watcher: ServiceMonitor,
-        standings: StatusReader,
+        statuses: StatusReader,
         clock: Callable[[], datetime],
         redact: Callable[[str], str],
         growth: Mapping[str, "Growth"],
     ) -> None:
         """growth: how the memory of each service was last judged. redact: takes known secrets out of text."""
-        self._door = door
+        self._access = access
         self._config = config
         self._store = store
         self._managers = managers
         self._watcher = watcher
-        self._standings = standings
+        self._statuses = statuses
         self._clock = clock
         self._redact = redact
         self._growth = growth
 
     async def status(self, actor: Actor, service: str | None = None) -> list[ServiceStatus] | Refused:
-        refusal = await self._door.admit(actor, Action.STATUS, service)
+        refusal = await self._access.admit(actor, Action.STATUS, service)
         if refusal:
             return refusal
-        await self._door.note(actor, Action.STATUS, service, "", "shown")
-        return await self._standings.of([service] if service else list(self._config.services))
+        await self._access.note(actor, Action.STATUS, service, "", "shown")
+        return await self._statuses.of([service] if service else list(self._config.services))
 
     async def health(self, actor: Actor, service: str | None = None) -> list[ServiceStatus] | Refused:
         """Run the checks now; the status of the services after them."""
-        refusal = await self._door.admit(actor, Action.HEALTH, service)
+        refusal = await self._access.admit(actor, Action.HEALTH, service)
         if refusal:
             return refusal
         names = [service] if service else list(self._config.services)
         await self._watcher.look(names)
-        await self._door.note(actor, Action.HEALTH, service, "", "checked")
-        return await self._standings.of(names)
+        await self._access.note(actor, Action.HEALTH, service, "", "checked")
+        return await self._statuses.of(names)
 
     async def why(self, actor: Actor, service: str) -> "RootCause | Refused":
         """The root cause of a service's state: one causal line, and what it rests on."""
-        refusal = await self._door.admit(actor, Action.WHY, service)
+        refusal = await self._access.admit(actor, Action.WHY, service)
         if refusal:
             return refusal
         from opsbot.core.root_cause import find_root_cause  # noqa: PLC0415 - seldom asked, and it takes room
         from opsbot.monitoring.root_cause import facts  # noqa: PLC0415
 
         found = find_root_cause(await facts(self._store, self._managers[service], service, self._clock(), self._redact))
-        await self._door.note(actor, Action.WHY, service, "", "shown")
+        await self._access.note(actor, Action.WHY, service, "", "shown")
         return found
 
     async def maintenance(self, actor: Actor) -> Maintenance | Refused:
         """The maintenance windows that are open, and the next three."""
-        refusal = await self._door.admit(actor, Action.WINDOWS)
+        refusal = await self._access.admit(actor, Action.WINDOWS)
         if refusal:
             return refusal
-        await self._door.note(actor, Action.WINDOWS, None, "", "shown")
+        await self._access.note(actor, Action.WINDOWS, None, "", "shown")
         return maintenance(self._config.windows, self._clock())
 
     async def history(
         self, actor: Actor, service: str | None = None, limit: int = 20
     ) -> tuple[list[Deployment], list[Incident]] | Refused:
         """The latest deployments and incidents, newest first."""
-        refusal = await self._door.admit(actor, Action.HISTORY, service)
+        refusal = await self._access.admit(actor, Action.HISTORY, service)
         if refusal:
             return refusal
-        await self._door.note(actor, Action.HISTORY, service, "", "shown")
+        await self._access.note(actor, Action.HISTORY, service, "", "shown")
         return (
             await self._store.read(ledger.deployments, service, limit),
             await self._store.read(incident_repository.incidents, service, limit),
@@ -104,20 +104,20 @@ class Queries:
         """The latest incidents, newest first; `still_open`: only those that are not over."""
         # What is of the host has incidents, too, and is no service: it is asked for by its subject.
         known = service is not None and is_host(service)
-        refusal = await self._door.admit(actor, Action.INCIDENTS, None if known else service)
+        refusal = await self._access.admit(actor, Action.INCIDENTS, None if known else service)
         if refusal:
             return refusal
-        await self._door.note(actor, Action.INCIDENTS, service, "open" if still_open else "", "shown")
+        await self._access.note(actor, Action.INCIDENTS, service, "open" if still_open else "", "shown")
         return await self._store.read(incident_repository.incidents, service, limit, still_open=still_open)
 
     async def audit(
         self, actor: Actor, service: str | None = None, member: str | None = None, limit: int = 50
     ) -> list[AuditEntry] | Refused:
         """The audit log, newest first. `member`: only what this id did."""
-        refusal = await self._door.admit(actor, Action.AUDIT, service)
+        refusal = await self._access.admit(actor, Action.AUDIT, service)
         if refusal:
             return refusal
-        await self._door.note(actor, Action.AUDIT, service, member or "", "shown")
+        await self._access.note(actor, Action.AUDIT, service, member or "", "shown")
         return await self._store.read(audit.entries, service, member, limit)
 
     # For cards

@@ -30,7 +30,7 @@ class ReleaseActions:
 
     def __init__(
         self,
-        door: Authorization,
+        access: Authorization,
         config: Config,
         store: Store,
         deployer: Deployer,
@@ -38,7 +38,7 @@ class ReleaseActions:
         poller: Poller | None = None,
     ) -> None:
         """poller: asks the remotes; without one nothing can be updated."""
-        self._door = door
+        self._access = access
         self._config = config
         self._store = store
         self._deployer = deployer
@@ -66,13 +66,13 @@ class ReleaseActions:
 
         Holds, the wait after a rollback and the quarantine are kept: they are for people as well as for the poll here.
         """
-        refusal = await self._door.admit(actor, Action.DEPLOY, service, "update")
+        refusal = await self._access.admit(actor, Action.DEPLOY, service, "update")
         if refusal:
             return refusal
         source = self._config.services[service].source
         if self._poller is None or source is None:
             words = message(RefusalCode.NO_SOURCE, service=service)
-            return await self._door.refuse(actor, Action.DEPLOY, service, "update", RefusalReason.NO_SOURCE, words)
+            return await self._access.refuse(actor, Action.DEPLOY, service, "update", RefusalReason.NO_SOURCE, words)
         polled = await self._poller.poll(service, actor.origin, actor)
         quarantined = await self._store.read(ledger.quarantined, service)
         hold = await self._store.read(ledger.hold, service)
@@ -86,16 +86,16 @@ class ReleaseActions:
                 return begun
             deploying = message(UpdateCode.DEPLOYING, commit=polled.head)
             polled = Polled(PollOutcome.DEPLOYING, deploying, polled.head, begun.id)
-        await self._door.note(actor, Action.DEPLOY, service, "update", render(polled.message))
+        await self._access.note(actor, Action.DEPLOY, service, "update", render(polled.message))
         return polled
 
     async def _start(self, action: Action, request: DeploymentRequest) -> Deployment | Refused:
         detail = request.ref or request.release or ""
-        refusal = await self._door.admit(request.actor, action, request.service, detail)
+        refusal = await self._access.admit(request.actor, action, request.service, detail)
         if refusal:
             return refusal
         begun = await self._deployer.start(request)
-        await self._door.note(
+        await self._access.note(
             request.actor,
             action,
             request.service,
@@ -110,14 +110,14 @@ class ReleaseActions:
         number: the one that was looked at; refused where that one does not wait. None: the service's that waits.
         """
         detail = "" if number is None else str(number)
-        refusal = await self._door.admit(actor, Action.NOW, service, detail)
+        refusal = await self._access.admit(actor, Action.NOW, service, detail)
         if refusal:
             return refusal
         found = self._deployer.waiting(service)
         if found is None or number not in {None, found.id} or not self._deployer.hurry(found.id, actor.name):
             words = self._not_waiting(service, number)
-            return await self._door.refuse(actor, Action.NOW, service, detail, RefusalReason.NOT_WAITING, words)
-        await self._door.note(actor, Action.NOW, service, detail, f"deployment {found.id} continues")
+            return await self._access.refuse(actor, Action.NOW, service, detail, RefusalReason.NOT_WAITING, words)
+        await self._access.note(actor, Action.NOW, service, detail, f"deployment {found.id} continues")
         return found
 
     def _not_waiting(self, service: str, number: int | None) -> Message:
@@ -129,7 +129,7 @@ class ReleaseActions:
 
     async def kept(self, actor: Actor, service: str) -> list[Release]:
         """The kept releases but the live one, newest first; none for who may not roll back (for autocompletion)."""
-        if not self._door.allows(actor, Action.ROLLBACK) or service not in self._config.services:
+        if not self._access.allows(actor, Action.ROLLBACK) or service not in self._config.services:
             return []
         live = await self._store.read(ledger.live, service)
         return [r for r in await self._store.read(ledger.releases, service) if live is None or r.name != live.release]

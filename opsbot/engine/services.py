@@ -52,7 +52,7 @@ class ServiceActions:
 
     def __init__(
         self,
-        door: Authorization,
+        access: Authorization,
         config: Config,
         store: Store,
         feed: ChangeNotifier,
@@ -64,7 +64,7 @@ class ServiceActions:
         inhibitors: Inhibitors | None = None,
     ) -> None:
         """poller: woken when a hold ends. inhibitors: asked before recovery and deploys act."""
-        self._door = door
+        self._access = access
         self._config = config
         self._store = store
         self._feed = feed
@@ -84,12 +84,12 @@ class ServiceActions:
 
         Several units are restarted one after the other: the next one once the one before has recovered.
         """
-        refusal = await self._door.admit(actor, Action.RESTART, service)
+        refusal = await self._access.admit(actor, Action.RESTART, service)
         if refusal:
             return refusal
         if self._deployer.busy(service):
             words = message(RefusalCode.BUSY_RESTART, service=service)
-            return await self._door.refuse(actor, Action.RESTART, service, "", RefusalReason.BUSY, words)
+            return await self._access.refuse(actor, Action.RESTART, service, "", RefusalReason.BUSY, words)
         against = await self.advice(service)
         self._watcher.touched(service, actor.name, against)
         try:
@@ -97,8 +97,8 @@ class ServiceActions:
                 state = await self._restart(service)
         except (ManagerError, DeployFailure) as error:
             words = message(RefusalCode.RESTART_FAILED, service=service, cause=error.message)
-            return await self._door.refuse(actor, Action.RESTART, service, "", RefusalReason.NOT_READY, words)
-        await self._door.note(actor, Action.RESTART, service, "", f"running, pid {state.pid}")
+            return await self._access.refuse(actor, Action.RESTART, service, "", RefusalReason.NOT_READY, words)
+        await self._access.note(actor, Action.RESTART, service, "", f"running, pid {state.pid}")
         return state
 
     async def verify_restart(self, actor: Actor, service: str, started: ServiceState) -> RestartOutcome:
@@ -116,7 +116,9 @@ class ServiceActions:
         except ManagerError:
             state = started
         if not judged.ok:
-            await self._door.note(actor, Action.RESTART, service, "", f"verification failed: {render(judged.message)}")
+            await self._access.note(
+                actor, Action.RESTART, service, "", f"verification failed: {render(judged.message)}"
+            )
         return RestartOutcome(judged.ok, judged.message, state)
 
     async def _restart(self, service: str) -> ServiceState:
@@ -127,12 +129,12 @@ class ServiceActions:
 
     async def hold(self, actor: Actor, service: str, reason: str = "") -> Hold | Refused:
         """No deploys until resumed."""
-        refusal = await self._door.admit(actor, Action.HOLD, service, reason)
+        refusal = await self._access.admit(actor, Action.HOLD, service, reason)
         if refusal:
             return refusal
         hold = Hold(service, actor.name, plain(reason[:300]) if reason else None, self._clock())
         await self._store.write(ledger.put_hold, hold)
-        await self._door.note(actor, Action.HOLD, service, reason, "held")
+        await self._access.note(actor, Action.HOLD, service, reason, "held")
         self._feed.publish("service")
         return hold
 
@@ -140,7 +142,7 @@ class ServiceActions:
         self, actor: Actor, service: str, length: timedelta | None = None, reason: str = ""
     ) -> Silence | Refused:
         """No alerts of a service for so long (an hour where nothing is said, never longer than the configured most)."""
-        refusal = await self._door.admit(actor, Action.SILENCE, service, reason)
+        refusal = await self._access.admit(actor, Action.SILENCE, service, reason)
         if refusal:
             return refusal
         now = self._clock()
@@ -148,17 +150,17 @@ class ServiceActions:
         most = self._config.limits.silence_max
         if not timedelta(0) < wanted <= most:
             words = message(RefusalCode.SILENCE_LENGTH, most=most, wanted=wanted)
-            return await self._door.refuse(actor, Action.SILENCE, service, reason, RefusalReason.BAD_INPUT, words)
+            return await self._access.refuse(actor, Action.SILENCE, service, reason, RefusalReason.BAD_INPUT, words)
         silence = Silence(service, actor.name, reason[:300], now, now + wanted)
         await self._store.write(incident_repository.put_silence, silence)
-        await self._door.note(actor, Action.SILENCE, service, reason, f"until {silence.until:%Y-%m-%d %H:%M} UTC")
+        await self._access.note(actor, Action.SILENCE, service, reason, f"until {silence.until:%Y-%m-%d %H:%M} UTC")
         self._feed.publish("service")
         self._feed.publish("incident")
         return silence
 
     async def resume(self, actor: Actor, service: str, reason: str = "") -> Resumed | Refused:
         """End the hold, the wait after a rollback, the quarantine of commits and the silence of a service."""
-        refusal = await self._door.admit(actor, Action.RESUME, service, reason)
+        refusal = await self._access.admit(actor, Action.RESUME, service, reason)
         if refusal:
             return refusal
         held = await self._store.write(ledger.lift_hold, service)
@@ -168,7 +170,7 @@ class ServiceActions:
         await self._watcher.resumed(service, actor.name)
         unblocked = "".join(f", {commit[:SHORT]} unblocked" for commit in commits)
         result = f"{'resumed' if resumed else 'nothing to resume'}{unblocked}"
-        await self._door.note(actor, Action.RESUME, service, reason, result)
+        await self._access.note(actor, Action.RESUME, service, reason, result)
         self._feed.publish("service")
         if (held or commits) and self._poller is not None:
             self._poller.resume(service)

@@ -83,7 +83,7 @@ class HostMonitor:
         self._failed_units = failed_units
         self._drift = drift or ClockSkew()
         self._meter = meter or ServiceMeter()
-        self._standings: dict[str, ThresholdState] | None = None
+        self._thresholds: dict[str, ThresholdState] | None = None
         self._ahead: dict[str, Forecast | None] = {}
         self._foreseen: datetime | None = None
         self._thinned: datetime | None = None
@@ -146,14 +146,14 @@ class HostMonitor:
         self._ahead = ahead
 
     async def _judge(self, measured: HostMeasurement, now: datetime) -> None:
-        standings = await self._remembered()
-        found = tuple(gauges(self._checks, measured, self._ahead, lambda s: standings.get(s, ThresholdState()).bad))
+        thresholds = await self._remembered()
+        found = tuple(gauges(self._checks, measured, self._ahead, lambda s: thresholds.get(s, ThresholdState()).bad))
         if not self.gauges:
-            await self._forget_others({gauge.subject for gauge in found}, standings)
+            await self._forget_others({gauge.subject for gauge in found}, thresholds)
         self.gauges = found
         gap = max(GAP, 3 * self._checks.interval)
         for gauge in found:
-            before = standings.get(gauge.subject, ThresholdState())
+            before = thresholds.get(gauge.subject, ThresholdState())
             after = judge(before, gauge.value, now, gauge.threshold, gap)
             if after.bad and not before.bad:
                 await self._book.trouble(
@@ -161,21 +161,21 @@ class HostMonitor:
                 )
             elif before.bad and not after.bad:
                 await self._book.end(gauge.subject, message(Resolution.HOST, what=plain(gauge.words)))
-            standings[gauge.subject] = after
-        await self._judge_units(standings, now)
+            thresholds[gauge.subject] = after
+        await self._judge_units(thresholds, now)
 
     async def _remembered(self) -> dict[str, ThresholdState]:
-        if self._standings is None:
+        if self._thresholds is None:
             incidents = await self._store.read(incident_repository.open_incidents)
-            self._standings = {subject: ThresholdState(bad=True) for subject in incidents if subject.startswith(HOST)}
-        return self._standings
+            self._thresholds = {subject: ThresholdState(bad=True) for subject in incidents if subject.startswith(HOST)}
+        return self._thresholds
 
-    async def _forget_others(self, watched: set[str], standings: dict[str, ThresholdState]) -> None:
+    async def _forget_others(self, watched: set[str], thresholds: dict[str, ThresholdState]) -> None:
         """End what an earlier configuration watched, and this one does not."""
         elsewhere = (f"{HOST}cert:", f"{HOST}units", OPSBOT)
-        for subject in [each for each in standings if each not in watched and not each.startswith(elsewhere)]:
+        for subject in [each for each in thresholds if each not in watched and not each.startswith(elsewhere)]:
             await self._book.end(subject, message(Resolution.NOT_WATCHED))
-            del standings[subject]
+            del thresholds[subject]
 
     async def _evidence(self, gauge: Gauge) -> Evidence:
         said = await asyncio.to_thread(self._users, gauge.users)
@@ -195,10 +195,10 @@ class HostMonitor:
             log.warning("who uses it cannot be found out: %s", error)
         return []
 
-    async def _judge_units(self, standings: dict[str, ThresholdState], now: datetime) -> None:
+    async def _judge_units(self, thresholds: dict[str, ThresholdState], now: datetime) -> None:
         subject = f"{HOST}units"
         if self._failed_units is None or not self._checks.failed_units:
-            if standings.pop(subject, ThresholdState()).bad:
+            if thresholds.pop(subject, ThresholdState()).bad:
                 await self._book.end(subject, message(Resolution.NOT_WATCHED))
             return
         try:
@@ -206,8 +206,8 @@ class HostMonitor:
         except ManagerError as error:
             log.warning("systemd cannot be asked for failed units: %s", error)
             return
-        was = standings.get(subject, ThresholdState()).bad
-        standings[subject] = ThresholdState(bad=bool(failed), seen=now)
+        was = thresholds.get(subject, ThresholdState()).bad
+        thresholds[subject] = ThresholdState(bad=bool(failed), seen=now)
         if failed and not was:
             more = max(len(failed) - UNITS_NAMED, 0)
             cause = message(IncidentCause.UNITS_FAILED, units=tuple(failed[:UNITS_NAMED]), more=more)

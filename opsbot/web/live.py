@@ -79,7 +79,7 @@ class LiveSources:
 
     async def states(self) -> Mapping[str, str]:
         try:
-            statuses, _ = await self._engine.standings.health()
+            statuses, _ = await self._engine.statuses.health()
         except StoreError:
             return {}  # among the reasons of `unready`
         return {name: str(status.health.state) for name, status in statuses.items()}
@@ -102,9 +102,9 @@ class LiveSources:
         for name in engine.config.services:
             made = await engine.store.read(incident_repository.recoveries, name, self._started)
             found.append(("recoveries_total", (name,), len(made)))
-        for status in await engine.standings.of(list(engine.config.services)):
+        for status in await engine.statuses.of(list(engine.config.services)):
             found += service_samples(status)
-        for gauge in engine.standings.gauges():
+        for gauge in engine.statuses.gauges():
             found += gauge_samples(gauge)
         for each in await engine.notifiers.figures() if engine.notifiers is not None else ():
             found.append(("notifications_total", (each.name, "sent"), each.sent))

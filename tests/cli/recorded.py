@@ -186,7 +186,7 @@ async def fixed(folder: Path) -> AsyncIterator[World]:
         reload_requests.take_reload()
         reload_requests.answered("The configuration was read.", ["host: a → b"])
         await seed(here)
-        here.engine.standings.discord_bots = cast("Any", Presence())
+        here.engine.statuses.discord_bots = cast("Any", Presence())
         here.engine.notifiers = Notifiers(config.notifiers, here.store, here.engine.feed, now, "testhost")
         yield here
 

@@ -37,7 +37,7 @@ def test_what_is_above_and_below() -> None:
 
 
 @pytest.mark.parametrize(
-    ("service", "standings", "whose"),
+    ("service", "states", "whose"),
     [
         ("web", {}, OwnFault()),
         ("web", {"postgres": DOWN}, CausedBy("postgres")),
@@ -51,9 +51,9 @@ def test_what_is_above_and_below() -> None:
     ],
 )
 def test_whose_trouble_it_is(
-    service: str, standings: dict[str, DependencyState], whose: OwnFault | CausedBy | AwaitVerdict
+    service: str, states: dict[str, DependencyState], whose: OwnFault | CausedBy | AwaitVerdict
 ) -> None:
-    assert attribute(service, NEEDS, standings, NOW, NOW) == whose
+    assert attribute(service, NEEDS, states, NOW, NOW) == whose
 
 
 def test_nobody_waits_longer_than_the_patience() -> None:

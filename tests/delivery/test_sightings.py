@@ -31,9 +31,9 @@ def with_bot(config: Config) -> Config:
 
 
 def presence_cache(world: World) -> PresenceCache:
-    assert world.engine.standings.discord_bots is not None
-    assert world.engine.standings.discord_bots.presence_cache is not None
-    return world.engine.standings.discord_bots.presence_cache
+    assert world.engine.statuses.discord_bots is not None
+    assert world.engine.statuses.discord_bots.presence_cache is not None
+    return world.engine.statuses.discord_bots.presence_cache
 
 
 def bot_in(world: World) -> None:
@@ -78,7 +78,7 @@ async def test_without_the_intent_opsbot_says_so_and_goes_on(tmp_path: Path) -> 
         assert online is None
         assert render(words).startswith("unknown: the Presence Intent is not enabled")
         await world.engine.watcher.look(["api"])
-        ((_, health),) = (await world.engine.standings.of(["api"]))[0].checks
+        ((_, health),) = (await world.engine.statuses.of(["api"]))[0].checks
         assert health.verdict is Verdict.UNKNOWN
         response = await world.person("viewer").run("status", service="api")
         assert "unknown: the Presence Intent" in text_of(await response.final())
@@ -92,7 +92,7 @@ async def test_no_intent_is_asked_for_that_nothing_needs(tmp_path: Path) -> None
     async with open_world(tmp_path) as world:
         await world.start()
         assert [session.intents for session in world.standin.gateway.sessions.values()] == [Intent.GUILDS]
-        assert world.engine.standings.discord_bots is None
+        assert world.engine.statuses.discord_bots is None
 
 
 async def test_the_people_beside_a_bot_are_counted_and_bots_are_not(tmp_path: Path) -> None:
@@ -117,15 +117,15 @@ async def test_the_people_beside_a_bot_are_counted_and_bots_are_not(tmp_path: Pa
 async def test_an_outage_of_discord_is_seen_and_ends(tmp_path: Path) -> None:
     async with open_world(tmp_path, changed=with_bot, privileged_intents=Intent.PRESENCES) as world:
         await world.start()
-        assert world.engine.standings.discord_bots is not None
-        outage_detector = world.engine.standings.discord_bots.outage_detector
+        assert world.engine.statuses.discord_bots is not None
+        outage_detector = world.engine.statuses.discord_bots.outage_detector
         await world.until(lambda: world.link is Link.CONNECTED)
         world.standin.faults.away()
         await world.until(lambda: outage_detector._rest_fails and not outage_detector._up)
         world.parts.shift = timedelta(seconds=11)
         await outage_detector.tick()
         assert outage_detector.away is not None
-        (status,) = await world.engine.standings.of(["api"])
+        (status,) = await world.engine.statuses.of(["api"])
         assert status.discord_away == outage_detector.away
         world.standin.faults.back()
         await world.until(lambda: outage_detector._up)

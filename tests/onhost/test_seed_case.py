@@ -175,14 +175,14 @@ class World:
     async def push(self, number: int, dependency: int, **behaviour: object) -> str:
         """Push a version; its commit, short."""
         commit = await asyncio.to_thread(self.bot.version, number, dependency, **behaviour)
-        self.commits[number] = commit[:10]
-        return commit[:10]
+        self.commits[number] = commit[:7]
+        return commit[:7]
 
     async def live(self, version: int) -> None:
         """What runs is that version, by what it answers, by the link and by what opsbot says."""
         answer = await self.serves(version)
         release = (await self.does("readlink", "/srv/voice-meeting-bot/current")).rpartition("/")[2]
-        assert release.endswith(self.commits[version])
+        assert release.rpartition("-")[2].startswith(self.commits[version])
         assert f"/releases/{release}/node-bot" in answer["folder"]
         await self.until(lambda: self._live_by_opsbot() == release, f"opsbot says that {release} is live")
 

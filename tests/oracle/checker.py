@@ -16,6 +16,8 @@ from tests.oracle.world import CHECKS, MEMORY_MAX, POLICY, Answer, Post, World, 
 SECOND = timedelta(seconds=1)
 EXACT = 1.6 * SECOND
 """Times are shown in whole seconds, and opsbot acts within a tick."""
+MOMENT = timedelta(milliseconds=50)
+"""One deployment may follow another at once."""
 SLACK = 4 * SECOND
 """Two looks of a check, and the tick that takes note of them."""
 LATE = 14 * SECOND
@@ -482,6 +484,9 @@ class Checker:
     def _current(self, cause: Claim, context: Context) -> None:
         """The cause is what is wrong now, or was last: nothing else has been wrong since, for long."""
         until = context.end
+        if context.where != "channel" and self._silenced(context.at):  # which incident it is about is not known
+            claim(self._evidence(cause, self.truth.runs[0].began, context.at + EXACT), "that did not happen")
+            return
         found = self._evidence(cause, context.began - SLACK, until + EXACT)
         claim(found, "that did not happen in this incident")
         assert found is not None
@@ -804,6 +809,8 @@ class Checker:
         self._attempt(each, context, context.at)
 
     def _attempt(self, each: Claim, context: Context, at: datetime) -> None:
+        if context.where != "channel" and self._silenced(context.at):
+            return  # likewise
         since = self._reset(context, at)
         claim(each.of == POLICY.attempts, f"{POLICY.attempts} are allowed")
         least, most = len(self._restarts(since, at - EXACT)), len(self._restarts(since, at + EXACT))
@@ -1131,7 +1138,7 @@ class Checker:
 
     def _span_of(self, number: int) -> tuple[datetime, datetime]:
         created = self.known.created.get(number, self.truth.runs[0].began - 60 * SECOND)
-        return created - EXACT, self.known.finished.get(number, self.ends) + EXACT
+        return created - MOMENT, self.known.finished.get(number, self.ends) + MOMENT
 
     def _deployed(self, commit: str, since: datetime, until: datetime) -> list[Run]:
         return [run for run in self.truth.starts("api", "deployment", since, until) if run.commit.startswith(commit)]

@@ -70,7 +70,7 @@ async def test_row_29_one_that_stays_deaf_is_restarted_a_few_times_and_then_a_hu
 async def test_row_29_what_opsbot_itself_cannot_see_is_no_trouble_of_the_bots(watched: Watched) -> None:
     world = watched.world
     world.standin.faults.away()
-    discord_bots = world.engine.standings.discord_bots
+    discord_bots = world.engine.statuses.discord_bots
     assert discord_bots is not None
     presence_cache = discord_bots.presence_cache
     assert presence_cache is not None

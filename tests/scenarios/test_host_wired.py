@@ -22,7 +22,7 @@ async def test_a_real_disk_over_its_threshold_is_an_incident_until_it_is_not_wat
             subject.startswith("host:disk:/") and "% full" in said(each.cause) for subject, each in found.items()
         )
         assert all("used" in said(dict(each.evidence.checks)[f"disk {s[10:]}"]) for s, each in found.items())
-        assert {gauge.subject for gauge in parts.engine.standings.gauges()} >= set(found)
+        assert {gauge.subject for gauge in parts.engine.statuses.gauges()} >= set(found)
     async with open_engine(config_of(tmp_path, disk=0, **at_once), clock) as parts:
         await parts.host.tick()
         assert await parts.engine.store.read(incident_repository.open_incidents) == {}

@@ -27,12 +27,12 @@ async def deploy(parts: Parts) -> Deployment:
 
 
 async def status(parts: Parts) -> ServiceStatus:
-    (found,) = await parts.engine.standings.of(["web"])
+    (found,) = await parts.engine.statuses.of(["web"])
     return found
 
 
 async def look(parts: Parts) -> ServiceStatus:
-    found = await parts.engine.look.health(person(), "web")
+    found = await parts.engine.queries.health(person(), "web")
     assert isinstance(found, list)
     return found[0]
 

@@ -32,8 +32,8 @@ class Watched:
 
     @property
     def discord_bots(self) -> DiscordBots:
-        assert self.world.engine.standings.discord_bots is not None
-        return self.world.engine.standings.discord_bots
+        assert self.world.engine.statuses.discord_bots is not None
+        return self.world.engine.statuses.discord_bots
 
     @property
     def presence_cache(self) -> PresenceCache:
@@ -50,8 +50,8 @@ class Watched:
             for service in await windows.tick():
                 if poller is not None:
                     poller.wake(service, Origin.POLL)
-            if world.engine.standings.discord_bots is not None:
-                await world.engine.standings.discord_bots.tick()
+            if world.engine.statuses.discord_bots is not None:
+                await world.engine.statuses.discord_bots.tick()
             await watcher.tick()
             await idle(watcher.background)
             if told:
@@ -94,7 +94,7 @@ async def open_watched(folder: Path, **options: Any) -> AsyncIterator[Watched]:
         assert world.standin.add_bot("recorder") == BOT
         world.standin.set_presence(BOT, "online")
         await world.start()
-        watched, discord_bots, windows = Watched(world), world.engine.standings.discord_bots, world.parts.windows
+        watched, discord_bots, windows = Watched(world), world.engine.statuses.discord_bots, world.parts.windows
         assert windows is not None
         await windows.open()
         if discord_bots is not None:

@@ -136,6 +136,7 @@ async def test_more_than_120_payloads_a_minute_close_with_4008(standin: Standin)
         assert await socket.close_code() == 4008
 
 
+@pytest.mark.real_time  # heartbeats are a thread's in discord.py, so the stand-in times them by the host's clock
 async def test_a_client_that_never_beats_is_timed_out() -> None:
     async with Standin(heartbeat_seconds=0.05) as standin, ready(standin) as (socket, _):
         assert await socket.close_code() == 4009
