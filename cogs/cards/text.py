@@ -68,7 +68,6 @@ def _piece(text: str) -> str:
 
 
 def code(text: str, most: int = 80) -> str:
-    """As inline code."""
     return f"`{_defused(one_line(text, most).replace('`', 'ˋ')) or '?'}`"
 
 

@@ -7,7 +7,7 @@ import asyncio
 import logging
 from collections.abc import Callable, Collection, Coroutine
 from contextlib import suppress
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 from typing import Any, Final, TypeVar, cast
 
 import aiohttp
@@ -17,7 +17,7 @@ from cogs.cards.rendered import RenderedMessage
 from cogs.cards.text import one_line
 from cogs.delivery.rate_budget import RateBudget, RateKey, WriteKind, WritePriority
 from cogs.interactions.views import view_of
-from opsbot.runtime.ticks import loop_time
+from opsbot.runtime.ticks import loop_time, utc_now
 
 log = logging.getLogger(__name__)
 
@@ -61,10 +61,6 @@ class GoneError(Exception):
     """The message or thread was deleted."""
 
 
-def _now() -> datetime:
-    return datetime.now(UTC)
-
-
 class OpsChannel:
     """One text channel, accessed by the current client.
 
@@ -77,7 +73,7 @@ class OpsChannel:
         channel_id: int,
         redact: Callable[[str], str] = str,
         budget: RateBudget | None = None,
-        clock: Callable[[], datetime] = _now,
+        clock: Callable[[], datetime] = utc_now,
         on_rest: Callable[[bool], None] = lambda _: None,
     ) -> None:
         """client: returns the logged-in client or None. redact: redacts known secrets.

@@ -4,13 +4,13 @@ import asyncio
 import logging
 from abc import ABC, abstractmethod
 from collections.abc import Callable
-from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from cogs.delivery.channel import OpsChannel
 from cogs.delivery.rate_budget import WriteLimits
 from opsbot.engine import Engine
+from opsbot.runtime.tasks import wait_at_most
 from opsbot.runtime.ticks import until_tick
 
 if TYPE_CHECKING:
@@ -97,7 +97,5 @@ class DeliveryLoop(ABC):
             if self._changes is not None:
                 await self._changes.wait(until_tick(self._idle))
         else:
-            with suppress(TimeoutError):
-                async with asyncio.timeout(wait):
-                    await self._nudged.wait()
+            await wait_at_most(self._nudged, wait)
         self._nudged.clear()

@@ -9,7 +9,7 @@ import logging
 import secrets
 from collections import deque
 from collections.abc import AsyncIterator
-from contextlib import aclosing, suppress
+from contextlib import aclosing
 from datetime import timedelta
 
 from cogs.cards.log_cards import tail
@@ -21,6 +21,7 @@ from cogs.delivery.rate_budget import WritePriority
 from opsbot.core.access import Actor
 from opsbot.engine import Engine
 from opsbot.messages import describe
+from opsbot.runtime.tasks import wait_at_most
 from opsbot.runtime.ticks import loop_time
 from opsbot.services.port import LogLine, ManagerError
 
@@ -72,9 +73,7 @@ class LiveTail:
         Raises:
             AwayError, ClosedError, RefusedMessageError: see `OpsChannel.send`.
         """
-        with suppress(TimeoutError):
-            async with asyncio.timeout(FIRST_LINE_SECONDS):
-                await self._changed.wait()
+        await wait_at_most(self._changed, FIRST_LINE_SECONDS)
         for left in reversed(range(TRIES)):
             first = self.render()
             try:
@@ -126,14 +125,10 @@ class LiveTail:
 
     async def _wait(self) -> None:
         """Wait until there are new lines and an edit is possible, or until the end."""
-        with suppress(TimeoutError):
-            async with asyncio.timeout(min(LOOK_SECONDS, max(self._until - loop_time(), 0.0))):
-                await self._changed.wait()
+        await wait_at_most(self._changed, min(LOOK_SECONDS, max(self._until - loop_time(), 0.0)))
         while not self._why and (rest := self._due() - loop_time()) > 0:
             self._changed.clear()
-            with suppress(TimeoutError):
-                async with asyncio.timeout(rest):
-                    await self._changed.wait()
+            await wait_at_most(self._changed, rest)
         self._changed.clear()
         if loop_time() >= self._until:
             self.end("its time limit was reached")

@@ -9,11 +9,11 @@ import asyncio
 from bisect import insort
 from collections import Counter, deque
 from collections.abc import Awaitable, Callable, Iterable
-from contextlib import suppress
 from dataclasses import dataclass, field
 from enum import IntEnum, StrEnum
 from itertools import count
 
+from opsbot.runtime.tasks import wait_at_most
 from opsbot.runtime.ticks import loop_time
 
 
@@ -120,12 +120,6 @@ class _Waiting:
         return int(self.place[0] is WritePriority.TAIL)
 
 
-async def _until(go: asyncio.Event, seconds: float) -> None:
-    with suppress(TimeoutError):
-        async with asyncio.timeout(seconds):
-            await go.wait()
-
-
 class RateBudget:
     """Grants requests in order of precedence."""
 
@@ -133,7 +127,7 @@ class RateBudget:
         self,
         limits: WriteLimits = WriteLimits(),
         clock: Callable[[], float] = loop_time,
-        until: Callable[[asyncio.Event, float], Awaitable[None]] = _until,
+        until: Callable[[asyncio.Event, float], Awaitable[None]] = wait_at_most,
     ) -> None:
         """clock: monotonic seconds. until: waits for an event with a timeout in these seconds."""
         self._limits = limits

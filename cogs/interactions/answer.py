@@ -28,7 +28,7 @@ log = logging.getLogger(__name__)
 
 T = TypeVar("T")
 
-UNKNOWN_INTERACTION, ALREADY_ACKNOWLEDGED = 10062, 40060
+ALREADY_ACKNOWLEDGED = 40060
 ACKNOWLEDGE_SECONDS = 12.0
 """Repeating until then is conclusive: either the first one was accepted (40060) or it is too late (10062)."""
 FIRST_RETRY_SECONDS = 0.9

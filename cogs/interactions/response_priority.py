@@ -5,7 +5,9 @@ Discord allows 3 seconds for a first response and 15 minutes for an answer, whic
 
 import asyncio
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
+
+from opsbot.runtime.tasks import wait_at_most
 
 PATIENCE = 0.5
 """Maximum seconds that an answer waits; under continuous load all then proceed concurrently."""
@@ -37,6 +39,4 @@ class ResponsePriority:
         """Wait until no first response is pending, or patience ends."""
         if self._calm.is_set():
             return
-        with suppress(TimeoutError):
-            async with asyncio.timeout(self._patience):
-                await self._calm.wait()
+        await wait_at_most(self._calm, self._patience)

@@ -107,8 +107,6 @@ def _reporter(engine: Engine, discord_bots: "DiscordBots | None", on_state: OnSt
 
 
 class _Writers:
-    """The writers of the ops channel: sender, editor, board, self-test, live tails."""
-
     def __init__(
         self,
         engine: Engine,

@@ -91,7 +91,6 @@ class CleanupRunner:
                 self._own += [service.source.directory / name for name in ("releases", "mirror.git", ".git")]
 
     def jobs(self) -> tuple[CleanupJob, ...]:
-        """Return all cleanup jobs."""
         return self._jobs
 
     async def run(self, job: CleanupJob) -> CleanupResult:
@@ -146,7 +145,6 @@ def _fixed(pattern: Glob) -> str:
 
 
 def _describe(pattern: str, operation: Deletion, problem: CleanupProblem, service: str | None = None) -> Message:
-    """Describe a problem and its remedy."""
     about: dict[str, Param] = {
         "service": service,
         "pattern": pattern,

@@ -12,7 +12,6 @@ from opsbot.core.globs import glob
 
 
 def main(job: str) -> None:
-    """Run the cleanup."""
     before, most, keep_out, patterns = decoded_job(job)
     cleaner = FileCleaner(before, keep_out, threading.Event(), most)
     for pattern in patterns:

@@ -136,7 +136,6 @@ def _carry_out(scope: Scope, changes: Sequence[FileChange]) -> None:
 
 
 def _next(config: Config, facts: InstallFacts, wanted: Plan, talk: Talk, *, changed: bool) -> None:
-    """Print the commands that the admin has to run next."""
     program, path = shlex.quote(str(facts.program)), shlex.quote(str(config.path.absolute()))
     system = wanted.scope is Scope.SYSTEM
     commands = [

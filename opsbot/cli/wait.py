@@ -15,6 +15,9 @@ from opsbot.control.endpoints import RELOADED
 from opsbot.control.shapes import ReloadReply
 from opsbot.core.deployment import Deployment
 
+_GONE_SECONDS = 30.0
+"""How long a daemon that went away is waited for."""
+
 
 class Progress:
     """Prints a deployment as it goes. Steps that ended are printed once; the running one is rewritten on a terminal."""
@@ -73,13 +76,11 @@ def wait(changes: Iterable[Deployment], progress: Progress) -> Deployment:
     return last
 
 
-def reloaded(
-    client: Client, number: int, *, patience: float = 30.0, sleep: Callable[[float], None] = time.sleep
-) -> ReloadReply:
+def reloaded(client: Client, number: int) -> ReloadReply:
     """Wait for the result of a reload, during which the control socket is replaced.
 
     Raises:
-        DaemonUnreachableError: the daemon has not been there for `patience` seconds.
+        DaemonUnreachableError: the daemon has not been there for 30 s.
         AnswerError: it was restarted meanwhile, or the caller's rank is gone with the old configuration.
     """
     gone: float | None = None
@@ -88,7 +89,7 @@ def reloaded(
             reply = client.ask(RELOADED)
         except DaemonUnreachableError:
             gone = time.monotonic() if gone is None else gone
-            if time.monotonic() - gone > patience:
+            if time.monotonic() - gone > _GONE_SECONDS:
                 raise
         else:
             gone = None
@@ -97,4 +98,4 @@ def reloaded(
             if reply.asked < number:
                 text = "opsbot was restarted meanwhile, and has read its configuration at that"
                 raise AnswerError("not-ready", text)
-        sleep(0.2)
+        time.sleep(0.2)

@@ -12,9 +12,9 @@ _PRIVATE = frozenset(key.name for _, table in walk(ROOT) for key in table.keys i
 VALUE_MOST = 80
 
 
-def differences(before: Mapping[str, object], after: Mapping[str, object], where: KeyPath = ()) -> list[str]:
+def differences(before: Mapping[str, object], after: Mapping[str, object]) -> list[str]:
     """A line for each key that is added, removed or changed: `services.api.checks[0].interval: 30s -> 10s`."""
-    return list(_tables(before, after, where))
+    return list(_tables(before, after, ()))
 
 
 def _tables(before: Mapping[str, object], after: Mapping[str, object], where: KeyPath) -> Iterator[str]:

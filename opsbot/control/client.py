@@ -24,6 +24,8 @@ T = TypeVar("T")
 CONNECT_SECONDS = 5.0
 STREAM_SECONDS = 30.0
 """The daemon sends an empty line every 5 s: silence longer than this is no silence."""
+_GONE_SECONDS = 20.0
+"""How long a daemon that went away is waited for."""
 
 _SYSTEM_SOCKET = Path("/run/opsbot/control.sock")
 _OK = 200
@@ -137,10 +139,8 @@ class Client:
                     raise AnswerError(str(value["why"]), str(value["text"]))
                 yield self._decoded(endpoint, value)
 
-    def follow_deployment(
-        self, number: int, *, patience: float = 20.0, sleep: Callable[[float], None] = time.sleep
-    ) -> Iterator[Deployment]:
-        """A deployment at each change until it is finished; a daemon that is gone is waited for, `patience` seconds."""
+    def follow_deployment(self, number: int) -> Iterator[Deployment]:
+        """A deployment at each change until it is finished; a daemon that is gone is waited for."""
         gone: float | None = None
         last: Deployment | None = None
         while True:
@@ -157,9 +157,9 @@ class Client:
                 failure = error
             now = time.monotonic()
             gone = now if gone is None else gone
-            if now - gone > patience:
+            if now - gone > _GONE_SECONDS:
                 raise failure
-            sleep(0.25)
+            time.sleep(0.25)
 
 
 def find(state: Path | None) -> Path:

@@ -55,7 +55,7 @@ def health_reply(health: "ServiceHealth") -> shapes.HealthReply:
 
 
 def incident_reply(incident: "Incident") -> shapes.IncidentReply:
-    """One incident. The downtime of an open one counts until its last event."""
+    """One incident; the downtime of an open one counts until its last event."""
     flaps = incident.flaps
     until = incident.closed_at or max([incident.opened_at, *(each.at for each in incident.events)])
     return like(

@@ -251,12 +251,10 @@ class IncidentEvent:
 
 
 def event(kind: IncidentEventKind, at: datetime, /, **params: Param) -> IncidentEvent:
-    """An event of this kind."""
     return IncidentEvent(kind, at, params)
 
 
 def encode_event(value: IncidentEvent) -> dict[str, Any]:
-    """An event as JSON values."""
     return {"at": value.at.timestamp(), **encode(value.message)}
 
 
@@ -267,7 +265,6 @@ def decode_event(value: Mapping[str, Any], at: datetime) -> IncidentEvent:
 
 
 def check_cause(failing: FailingCheck, failed: int | None = None, looks: int | None = None) -> Message:
-    """A failing check as the cause of an incident."""
     return message(
         IncidentCause.CHECK_FAILED,
         check=failing.name,

@@ -92,6 +92,13 @@ def decode(value: Mapping[str, Any]) -> Message:
     return Message(value["code"], {name: _decode(each) for name, each in value.get("params", {}).items()})
 
 
+def decode_kept(value: str | Mapping[str, Any] | None) -> Message | None:
+    """A message that may be missing; an earlier version kept its text."""
+    if isinstance(value, str):
+        return plain(value) if value else None
+    return None if value is None else decode(value)
+
+
 def _encode(value: Param) -> Any:
     if isinstance(value, datetime):
         return {"at": value.timestamp()}

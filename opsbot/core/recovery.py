@@ -75,8 +75,8 @@ class RecoveryState:
     """What was tried in one incident, and what is known of it.
 
     attempts: restarts by opsbot and by people since the last reset, oldest first; started_by_manager: how often the
-    manager started it since then. reset_at, reset_by: the last event that had recovery begin again. escalated: people
-    were called since. inhibited: because an inhibitor forbids recovery: once that is lifted, it begins again.
+    manager started it since then. escalated: people were called since. inhibited: because an inhibitor forbids
+    recovery: once that is lifted, it begins again.
     cannot_start: why nothing of it could be started at the last attempt, in any release. revived: what made the manager
     give up is over, so that a restart can help again. waiting: the inhibitor's reason for which the next step waits.
     dependency: the service it needs and waits for. is_dead: its process died, and was not started since.
@@ -86,8 +86,6 @@ class RecoveryState:
 
     attempts: tuple[Attempt, ...] = ()
     started_by_manager: int = 0
-    reset_at: datetime | None = None
-    reset_by: Message | None = None
     rolled_back: bool = False
     escalated: bool = False
     inhibited: bool = False
@@ -188,8 +186,6 @@ def _by_recovery(state: RecoveryState, event: IncidentEvent) -> RecoveryState:
 
 def _reset(state: RecoveryState, event: IncidentEvent) -> RecoveryState:
     return RecoveryState(
-        reset_at=event.at,
-        reset_by=event.message,
         revived=state.revived or event.kind in _REVIVES,
         is_dead=state.is_dead,
         helped=state.helped,
@@ -332,25 +328,18 @@ def encode_state(state: RecoveryState) -> dict[str, Any]:
 def _encode(value: object) -> Any:
     if isinstance(value, Message):
         return encode(value)
-    if isinstance(value, datetime):
-        return value.timestamp()
     if isinstance(value, Attempt):
         return [value.at.timestamp(), value.by, value.actor]
     return [_encode(each) for each in value] if isinstance(value, tuple) else value
 
 
 def decode_state(value: Mapping[str, Any]) -> RecoveryState:
-    """The state that `encode_state` was given."""
     found = {name: each for name, each in value.items() if name in RecoveryState.__slots__}
-    for name in ("reset_by", "cannot_start", "waiting", "helped"):
+    for name in ("cannot_start", "waiting", "helped"):
         if found.get(name) is not None:
             found[name] = decode(found[name])
-    if found.get("reset_at") is not None:
-        found["reset_at"] = _moment(found["reset_at"])
-    found["attempts"] = tuple(Attempt(_moment(at), AttemptBy(by), actor) for at, by, actor in found.get("attempts", ()))
+    found["attempts"] = tuple(
+        Attempt(datetime.fromtimestamp(at, UTC), AttemptBy(by), actor) for at, by, actor in found.get("attempts", ())
+    )
     found["failed_checks"] = tuple(found.get("failed_checks", ()))
     return RecoveryState(**found)
-
-
-def _moment(value: float) -> datetime:
-    return datetime.fromtimestamp(value, UTC)

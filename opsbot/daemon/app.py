@@ -29,7 +29,7 @@ from opsbot.daemon.reload import ActiveConfig, Reloader
 from opsbot.daemon.systemd_status import SystemdStatus
 from opsbot.daemon.unit_warnings import forget, units_of, warn_of_findings
 from opsbot.daemon.watchdog import Watchdog
-from opsbot.daemon.wiring import Parts, now, open_engine
+from opsbot.daemon.wiring import Parts, open_engine
 from opsbot.engine import Engine
 from opsbot.host.processes import ServiceMeter
 from opsbot.redaction import RedactingFilter, Redactor
@@ -39,6 +39,7 @@ from opsbot.runtime.memory import give_back, limit_arenas, settle_collector
 from opsbot.runtime.scheduler import Scheduler
 from opsbot.runtime.sd_notify import READY, STOPPING, notify, watchdog_seconds
 from opsbot.runtime.signals import ReloadRequests
+from opsbot.runtime.ticks import utc_now
 from opsbot.services.port import ManagerError
 from opsbot.store import StoreError, deliveries
 from opsbot.web.facts import HeartbeatStatus
@@ -100,9 +101,9 @@ def _stopping() -> None:
 async def _serve(config: Config, redact: Redactor, lock: InstanceLock) -> None:
     reload_requests = ReloadRequests(_stopping)
     reload_requests.listen()
-    status = SystemdStatus(now)
+    status = SystemdStatus(utc_now)
     watchdog = Watchdog(watchdog_seconds(), status.unhealthy, zombie=lambda: status.gateway().unanswered)
-    shared = _Shared(redact, status, watchdog, reload_requests, now())
+    shared = _Shared(redact, status, watchdog, reload_requests, utc_now())
     open_ = partial(_open, shared)
     async with AsyncExitStack() as stack:
         stack.callback(status.close)

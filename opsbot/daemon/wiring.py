@@ -13,7 +13,7 @@ import socket
 from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -39,6 +39,7 @@ from opsbot.monitoring.reminders import ReminderScheduler
 from opsbot.probes import Prober
 from opsbot.redaction import Redactor, is_secret_name, parts_of_url
 from opsbot.runtime.change_notifier import ChangeNotifier
+from opsbot.runtime.ticks import utc_now
 from opsbot.services.environment import parse
 from opsbot.services.port import ServiceManager
 from opsbot.services.run_as import Errands
@@ -74,10 +75,6 @@ class Parts:
 
 BUS_PATIENCE = timedelta(seconds=8)
 """How long to wait for a starting D-Bus; less than a stop may take. After it the unit restarts."""
-
-
-def now() -> datetime:
-    return datetime.now(UTC)
 
 
 _Hands = tuple[dict[str, ServiceManager], Errands | None, Callable[[], bool] | None]
@@ -138,7 +135,6 @@ def _discord_bots(
     watcher: ServiceMonitor,
     inhibitors: Inhibitors,
 ) -> "DiscordBots | None":
-    """Create what depends on Discord bots."""
     if not _watches_bots(config):
         return None
     from opsbot.monitoring.discord_bots import DiscordBots, bots  # noqa: PLC0415
@@ -209,7 +205,7 @@ def _notifiers(
 @asynccontextmanager
 async def open_engine(
     config: Config,
-    clock: Callable[[], datetime] = now,
+    clock: Callable[[], datetime] = utc_now,
     redact: Redactor | None = None,
     meter: ServiceMeter | None = None,
 ) -> AsyncIterator[Parts]:

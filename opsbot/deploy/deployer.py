@@ -44,6 +44,7 @@ from opsbot.deploy.target import DeployTarget
 from opsbot.deploy.verify import Verifier
 from opsbot.deploy.waiting import SwitchGate
 from opsbot.runtime.change_notifier import ChangeNotifier
+from opsbot.runtime.tasks import cancel_all
 from opsbot.services.port import ServiceManager
 from opsbot.services.run_as import Errands
 from opsbot.source.remote import RemoteError
@@ -258,9 +259,7 @@ class Deployer:
         if self._tasks:
             await asyncio.wait(self._tasks.values(), timeout=grace)
         left = [*self._tasks.values(), *self._after]
-        for task in left:
-            task.cancel()
-        await asyncio.gather(*left, return_exceptions=True)
+        await cancel_all(*left)
 
     async def settle(self) -> tuple[int, ...]:
         """Continue or end what an earlier opsbot left; return the ids that continue.

@@ -33,6 +33,7 @@ from opsbot.core.updates import (
 )
 from opsbot.messages import render
 from opsbot.runtime.change_notifier import ChangeNotifier
+from opsbot.runtime.tasks import cancel_all
 from opsbot.source.attention import attention, gitignore
 from opsbot.source.heads import Heads
 from opsbot.source.remote import Failure, RemoteError
@@ -148,9 +149,7 @@ class Poller:
     async def close(self) -> None:
         self._closed = True
         tasks = [*self._woken, *self._running.values()]
-        for task in tasks:
-            task.cancel()
-        await asyncio.gather(*tasks, return_exceptions=True)
+        await cancel_all(*tasks)
         await self._heads.close()
 
     def jobs(self) -> tuple[Job, ...]:

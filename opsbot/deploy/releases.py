@@ -252,7 +252,6 @@ def _disk_errors(directory: Path) -> Iterator[None]:
 
 
 def release_error(error: OSError, directory: Path) -> ReleaseError:
-    """What an OSError means for a release."""
     if is_full(error):
         return ReleaseError(message(FailureCode.NO_SPACE, where=file_system(directory)))
     path = str(error.filename or directory)

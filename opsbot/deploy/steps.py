@@ -31,6 +31,7 @@ from opsbot.errand.moved import move_environment
 from opsbot.filesystem.disk import remove
 from opsbot.filesystem.processes_in_folder import MARK, end_marked
 from opsbot.formatting import size
+from opsbot.runtime.tasks import cancel_all
 from opsbot.services.pipes import pump
 from opsbot.services.run_as import ErrandError, Errands, Slot
 
@@ -336,8 +337,7 @@ async def _attend(process: Process, pipe: int, out: StepOutput, timeout: timedel
         await asyncio.shield(asyncio.to_thread(end_marked, mark, name=STEP))
         # One that cannot be killed, being another user's, may hold the pipe open: it is not waited for.
         await asyncio.wait([reading], timeout=LAST_WORDS_SECONDS)
-        reading.cancel()
-        await asyncio.gather(reading, return_exceptions=True)
+        await cancel_all(reading)
     return judged(None if timed_out else process.returncode or 0, out, timeout)
 
 

@@ -16,13 +16,12 @@ from datetime import datetime, timedelta
 from opsbot.config import Service, Source, Strategy
 from opsbot.core.deploy_codes import FailureCode, NoteCode, OutcomeCode, RemarkCode, StepCode
 from opsbot.core.deployment import Deployment, DeploymentFacts, DeploymentKind, DeploymentRequest, DeploymentStep, Hold
-from opsbot.core.exits import ExitCode
 from opsbot.core.message import Message, message, message_of
 from opsbot.deploy.deployment_run import DeployFailure, DeploymentRun
 from opsbot.deploy.releases import ReleaseError, ReleaseFolders, Releases
 from opsbot.deploy.verify import Verifier
 from opsbot.deploy.waiting import SwitchGate
-from opsbot.services.port import Activity, LogQuery, ManagerError, ServiceManager, ServiceState, spoken
+from opsbot.services.port import Activity, LogQuery, ManagerError, ServiceManager, ServiceState, known_or, spoken
 from opsbot.source.remote import RemoteError
 from opsbot.source.repo import Repository, is_full_id
 from opsbot.store import Store, ledger
@@ -68,7 +67,6 @@ class DeployTarget:
         return await self.store.read(_known, self.name)
 
     async def facts_for(self, request: DeploymentRequest) -> DeploymentFacts:
-        """The facts a request is decided by."""
         facts = await self.known()
         commit = request.ref if request.ref is not None and is_full_id(request.ref) else None
         waits = facts.hold.waits if facts.hold else None
@@ -173,10 +171,7 @@ class DeployTarget:
 
     async def state(self) -> ServiceState:
         """The service's state, failed where its manager does not know."""
-        try:
-            return await self.manager.state(self.name)
-        except ManagerError as error:
-            return ServiceState(Activity.FAILED, exit=message(ExitCode.STATE_UNAVAILABLE, error=error.message))
+        return await known_or(self.manager.state(self.name), Activity.FAILED)
 
     async def verify(
         self,

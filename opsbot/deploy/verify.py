@@ -9,18 +9,18 @@ check during the soak does not fail the verification yet, `fall` of them in a ro
 
 import asyncio
 from collections.abc import Awaitable, Callable, Mapping, Sequence
-from contextlib import suppress
 from dataclasses import dataclass, field
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Protocol
 
 from opsbot.config import Check, Service
 from opsbot.core.deploy_codes import VerifyCode
-from opsbot.core.exits import ExitCode
 from opsbot.core.health import ProbeResult
 from opsbot.core.message import Message, message
-from opsbot.services.port import Activity, ManagerError, ServiceEvent, ServiceManager, ServiceState
+from opsbot.runtime.tasks import cancel_all, wait_at_most
+from opsbot.runtime.ticks import utc_now
+from opsbot.services.port import Activity, ServiceEvent, ServiceManager, ServiceState, known_or
 
 BEAT = 0.25
 """Seconds between reads of the service's state; its manager's events come at once."""
@@ -56,9 +56,8 @@ class Verifier:
         self,
         prober: CheckProber,
         managers: Mapping[str, ServiceManager],
-        clock: Callable[[], datetime] = lambda: datetime.now(UTC),
+        clock: Callable[[], datetime] = utc_now,
     ) -> None:
-        """Take the parts, and listen to each manager from now on."""
         self.prober = prober
         self.clock = clock
         self._managers = managers
@@ -102,16 +101,11 @@ class Verifier:
             return await trial.judge(tasks)
         finally:
             self._heard[service.name].remove(wake)
-            for task in tasks:
-                task.cancel()
-            await asyncio.gather(*tasks, return_exceptions=True)
+            await cancel_all(*tasks)
 
     async def state(self, service: Service) -> ServiceState:
         """The service's state, starting where its manager does not know."""
-        try:
-            return await self._managers[service.name].state(service.name)
-        except ManagerError as error:
-            return ServiceState(Activity.STARTING, exit=message(ExitCode.STATE_UNAVAILABLE, error=error.message))
+        return await known_or(self._managers[service.name].state(service.name), Activity.STARTING)
 
 
 @dataclass(slots=True)
@@ -147,9 +141,7 @@ class _Trial:
             self.latest = await self.verifier.state(self.service)
             self.inbox.put_nowait(self.latest)
             wake.clear()
-            with suppress(TimeoutError):
-                async with asyncio.timeout(BEAT):
-                    await wake.wait()
+            await wait_at_most(wake, BEAT)
 
     async def run_check(self, check: Check) -> None:
         """Put the results of a check into the inbox."""

@@ -12,7 +12,6 @@ before it is ready (`ledger.save`).
 import asyncio
 import sqlite3
 from collections.abc import Awaitable, Callable
-from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import datetime
 
@@ -22,6 +21,7 @@ from opsbot.core.deployment import Deployment, Phase
 from opsbot.core.inhibitors import Inhibitors, first_reason
 from opsbot.core.message import Message, message
 from opsbot.deploy.deployment_run import DeploymentRun, RunningStep
+from opsbot.runtime.tasks import wait_at_most
 from opsbot.store import ledger
 from opsbot.store.ledger import StaleError
 
@@ -66,7 +66,6 @@ class SwitchGate:
         """Why nothing may begin at the moment."""
 
     async def must_wait(self, value: Deployment) -> bool:
-        """Whether one that is ready has to wait."""
         # Where recovery returns to another release, what runs is broken: there is nothing to spare.
         if value.actor.origin is Origin.RECOVERY:
             return False
@@ -104,9 +103,7 @@ class SwitchGate:
                 return None
             if against and against != doing.note:
                 await run.say(doing, against)
-            with suppress(TimeoutError):
-                async with asyncio.timeout(INTERVAL):
-                    await wait.wake.wait()
+            await wait_at_most(wait.wake, INTERVAL)
 
     async def _against(self, value: Deployment) -> Message | None:
         why = await first_reason(self._inhibitors.swings, value.service)

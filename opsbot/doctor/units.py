@@ -11,6 +11,7 @@ from opsbot.core.message import Message
 from opsbot.doctor.findings import Area, Finding, Subject
 from opsbot.doctor.owners import NoSuchOwnerError, Owners, first_group, installing, opsbot_user, owners, user_name
 from opsbot.host.figures import host_figures
+from opsbot.install.needs import with_units
 from opsbot.messages import describe, render
 from opsbot.services.brief_command import CommandError, ask
 from opsbot.services.unit_files import LoadedUnit, facts, loaded, read
@@ -35,10 +36,6 @@ _STATES = {
 }
 
 
-def kept_by_systemd(config: Config) -> list[Service]:
-    return [service for service in config.services.values() if service.manager.capabilities.has_units]
-
-
 def job_units(service: Service) -> list[str]:
     """Name the units that the service's steps and checks run in, if it has any."""
     found = [STEP.format(service.name)] if service.source is not None else []
@@ -49,7 +46,7 @@ def job_units(service: Service) -> list[str]:
 
 async def known_units(config: Config) -> Mapping[str, LoadedUnit] | CommandError:
     """Load every relevant unit's properties; returns the error if that fails."""
-    names = [name for service in kept_by_systemd(config) for name in (*service.units, *job_units(service))]
+    names = [name for service in with_units(config) for name in (*service.units, *job_units(service))]
     try:
         return await loaded(names, config.systemd.scope)
     except CommandError as error:
@@ -58,7 +55,7 @@ async def known_units(config: Config) -> Mapping[str, LoadedUnit] | CommandError
 
 async def examine(config: Config, known: Mapping[str, LoadedUnit] | CommandError) -> list[Finding]:
     """Run all checks of systemd; returns nothing if no service uses it."""
-    services = kept_by_systemd(config)
+    services = with_units(config)
     if not services:
         return []
     from opsbot.services.systemd.bus import BusError, SystemdBus  # noqa: PLC0415 - brings D-Bus, for systemd alone

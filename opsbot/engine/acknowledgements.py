@@ -24,7 +24,6 @@ class Acknowledgements:
         clock: Callable[[], datetime],
         redact: Callable[[str], str],
     ) -> None:
-        """redact: takes known secrets out of the reasons."""
         self._access = access
         self._store = store
         self._feed = feed

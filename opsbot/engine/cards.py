@@ -52,7 +52,6 @@ class CardQueries:
         return Around(self._host, known.source.repository if known is not None and known.source is not None else "")
 
     async def around_deployment(self, deployment: Deployment) -> Around:
-        """The context of a deployment's card."""
         read, service, begin = self._store.read, deployment.service, self.around(deployment.service)
         hold, blocked = None, None
         if deployment.finished:
@@ -72,7 +71,6 @@ class CardQueries:
         )
 
     async def around_incident(self, incident: Incident) -> Around:
-        """The context of an incident's card."""
         read, number, begin = self._store.read, incident.id, self.around(incident.service)
         service = self._config.services.get(incident.service)
         card = await read(outbox.card, NotificationKind.INCIDENT, number)

@@ -19,7 +19,6 @@ class LogQueries:
     def __init__(
         self, access: Authorization, managers: Mapping[str, ServiceManager], redact: Callable[[str], str]
     ) -> None:
-        """redact: takes known secrets out of text."""
         self._access = access
         self._managers = managers
         self._redact = redact

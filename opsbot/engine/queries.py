@@ -49,7 +49,6 @@ class Queries:
         self._growth = growth
 
     async def status(self, actor: Actor, service: str | None = None) -> list[ServiceStatus] | Refused:
-        """The status of the services, from what is known now."""
         refusal = await self._access.admit(actor, Action.STATUS, service)
         if refusal:
             return refusal

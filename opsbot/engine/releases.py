@@ -139,7 +139,6 @@ class ReleaseActions:
         return await self._store.read(ledger.live_and_earlier, service)
 
     async def latest(self, service: str) -> Deployment | None:
-        """The newest deployment of a service."""
         return next(iter(await self._store.read(ledger.deployments, service, 1)), None)
 
 

@@ -45,7 +45,6 @@ class HostFigures:
 
 
 def booted_at() -> datetime:
-    """When the host was started."""
     return datetime.now(UTC) - timedelta(seconds=time.clock_gettime(time.CLOCK_BOOTTIME))
 
 

@@ -13,6 +13,8 @@ import psutil
 
 FILES_AT_MOST = 200_000
 SECONDS_AT_MOST = 5.0
+MOST = 5
+"""Number of users that are listed."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,17 +26,17 @@ class User:
     whole: bool = True
 
 
-def largest_processes(most: int = 5) -> list[User]:
+def largest_processes() -> list[User]:
     """Return the processes that use most memory; command lines may contain secrets."""
     found = []
     for process in psutil.process_iter(["name", "memory_info"]):
         memory = process.info["memory_info"]
         if memory is not None and memory.rss:
             found.append(User(f"{process.info['name']} ({process.pid})", int(memory.rss)))
-    return sorted(found, key=lambda user: -user.size)[:most]
+    return sorted(found, key=lambda user: -user.size)[:MOST]
 
 
-def fullest(folders: Iterable[Path], device: int, most: int = 5) -> list[User]:
+def fullest(folders: Iterable[Path], device: int) -> list[User]:
     """Return the folders that use most of a file system, within limits."""
     until, left = time.monotonic() + SECONDS_AT_MOST, FILES_AT_MOST
     found = []
@@ -43,7 +45,7 @@ def fullest(folders: Iterable[Path], device: int, most: int = 5) -> list[User]:
         left -= count
         if size:
             found.append(User(str(folder), size, whole))
-    return sorted(found, key=lambda user: -user.size)[:most]
+    return sorted(found, key=lambda user: -user.size)[:MOST]
 
 
 def _size(folder: Path, device: int, most: int, until: float) -> tuple[int, int, bool]:

@@ -64,7 +64,6 @@ class CertificateMonitor:
         """By server, as it last said."""
 
     async def ask_all(self) -> None:
-        """Ask all of them."""
         incidents = await self._store.read(incident_repository.open_incidents)
         watched = {f"{_PREFIX}{server}" for server in self._servers}
         for subject in incidents:

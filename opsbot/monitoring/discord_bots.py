@@ -4,7 +4,6 @@ Created only from what is configured: `discord_bot = true` brings the login budg
 "presence"` and `[services.X.drain]` the presence cache.
 """
 
-import logging
 from collections.abc import Callable, Mapping
 from datetime import datetime, timedelta
 
@@ -20,8 +19,6 @@ from opsbot.monitoring.service_monitor import ServiceMonitor
 from opsbot.runtime.change_notifier import ChangeNotifier
 from opsbot.services.port import ServiceManager
 from opsbot.store import Store
-
-log = logging.getLogger(__name__)
 
 LOOK = timedelta(minutes=1)
 """How often starts are counted that no event reported."""

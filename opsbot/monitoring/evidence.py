@@ -32,7 +32,6 @@ class EvidenceCollector:
     """Gathers evidence. However many services fail at once, only a few logs are read at a time."""
 
     def __init__(self, managers: Mapping[str, ServiceManager], redact: Callable[[str], str]) -> None:
-        """`redact` takes known secrets out of text."""
         self._managers = managers
         self._redact = redact
         self._reading = asyncio.Semaphore(AT_A_TIME)

@@ -35,7 +35,6 @@ class HostMeter:
         self._times: kernel.Times | None = None
 
     def measure(self) -> HostMeasurement:
-        """The host now."""
         before, self._times = self._times, kernel.times()
         return HostMeasurement(
             host_figures(),

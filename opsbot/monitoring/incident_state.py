@@ -28,7 +28,6 @@ class FlapState:
 
     @property
     def active(self) -> bool:
-        """Whether it flaps."""
         return self.flaps.flapping
 
 

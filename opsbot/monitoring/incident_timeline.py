@@ -42,13 +42,11 @@ class IncidentTimeline:
         self._others: dict[str, IncidentState] = {}
 
     def of(self, subject: str) -> IncidentState:
-        """The state of a subject."""
         if subject in self._watched:
             return self._watched[subject].incidents
         return self._others.setdefault(subject, IncidentState(subject))
 
     def with_incident(self) -> Iterator[IncidentState]:
-        """Those that have an open one."""
         for state in (*(one.incidents for one in self._watched.values()), *self._others.values()):
             if state.incident is not None:
                 yield state

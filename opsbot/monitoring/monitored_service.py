@@ -52,12 +52,10 @@ class MonitoredService:
 
     @property
     def name(self) -> str:
-        """Its name."""
         return self.service.name
 
     @property
     def incident(self) -> Incident | None:
-        """Its open incident."""
         return self.incidents.incident
 
     @property

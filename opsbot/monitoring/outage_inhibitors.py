@@ -45,7 +45,6 @@ class OutageInhibitors:
         store: Store,
         clock: Callable[[], datetime],
     ) -> None:
-        """Take the parts; `watched` is the watcher's own."""
         self._outage_detector = outage_detector
         self._watched = watched
         self._managers = managers
@@ -124,7 +123,6 @@ class VoiceInhibitors:
         store: Store,
         clock: Callable[[], datetime],
     ) -> None:
-        """Take the parts; `watched` is the watcher's own."""
         self._presence_cache = presence_cache
         self._watched = watched
         self._managers = managers

@@ -41,7 +41,6 @@ class PresenceCache:
     def __init__(
         self, guild: int, presences: Collection[int], voices: Collection[int], clock: Callable[[], datetime]
     ) -> None:
-        """Watch these bots' presences, and who sits with those. Nothing is known yet."""
         self.presences = frozenset(presences)
         self.voices = frozenset(voices)
         self.refused = ""

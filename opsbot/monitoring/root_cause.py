@@ -6,13 +6,12 @@ from collections.abc import Callable, Sequence
 from datetime import datetime, timedelta
 from typing import Concatenate, ParamSpec, Protocol, TypeVar
 
-from opsbot.core.exits import ExitCode
 from opsbot.core.journal_reasons import PATTERN
-from opsbot.core.message import message, redacted
+from opsbot.core.message import redacted
 from opsbot.core.model import Incident
 from opsbot.core.recovery import AttemptBy
 from opsbot.core.root_cause import AROUND, RootCauseFacts
-from opsbot.services.port import Activity, LogLine, LogQuery, ManagerError, ServiceState
+from opsbot.services.port import Activity, LogLine, LogQuery, ManagerError, ServiceState, known_or
 from opsbot.store import audit, incident_queries, incident_repository, ledger
 
 log = logging.getLogger(__name__)
@@ -49,7 +48,7 @@ async def facts(
     """Everything known that may explain the state of a service. What cannot be read is left out, and logged."""
     own, root, before = await _incidents(store, service)
     began = own.opened_at if own is not None else root.opened_at if root is not None else now
-    state = await _state(manager, service)
+    state = await known_or(manager.state(service), Activity.FAILED)
     return RootCauseFacts(
         service,
         now,
@@ -96,13 +95,6 @@ def _began_in(own: Incident, other: Incident) -> bool:
         one.service == own.service and one.well_at is None and one.failed_at == own.opened_at
         for one in other.dependents
     )
-
-
-async def _state(manager: ManagerLog, service: str) -> ServiceState:
-    try:
-        return await manager.state(service)
-    except ManagerError as error:
-        return ServiceState(Activity.FAILED, exit=message(ExitCode.STATE_UNAVAILABLE, error=error.message))
 
 
 async def _said(

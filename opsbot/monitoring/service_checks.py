@@ -17,7 +17,6 @@ class ServiceChecks:
     """The health of each check, kept by what is called here: others only read."""
 
     def __init__(self, service: Service, now: datetime) -> None:
-        """Nothing is known yet, and all of them are due."""
         self._service = service
         self.healths: dict[str, CheckHealth] = {check.name: CheckHealth() for check in service.checks}
         self._due = {check.name: now for check in service.checks}
@@ -74,7 +73,6 @@ class ServiceChecks:
         return None, None
 
     def has_passed(self, check: str, run: str | None) -> bool:
-        """Whether a check has passed once in this run."""
         return check in self._passed_in and self._passed_in[check] == run
 
     # When they run

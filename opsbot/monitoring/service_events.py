@@ -1,6 +1,5 @@
 """What the managers say of the services, in the order in which it happened, and what follows from it."""
 
-import logging
 from collections.abc import Callable, Iterable, Mapping
 from datetime import datetime
 
@@ -16,8 +15,6 @@ from opsbot.runtime.change_notifier import ChangeNotifier
 from opsbot.runtime.tasks import BackgroundTasks
 from opsbot.services.port import Happening, ServiceEvent, ServiceManager
 from opsbot.store import Store, outbox
-
-log = logging.getLogger(__name__)
 
 
 class ServiceEventHandler:

@@ -8,7 +8,7 @@ deployment. A service that fails because one it needs fails is part of that one'
 
 import logging
 from collections.abc import Awaitable, Callable, Iterable, Mapping
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 
 from opsbot.config import Alerts, Service
 from opsbot.core.deployment import Deployment, Phase
@@ -29,6 +29,7 @@ from opsbot.monitoring.service_events import ServiceEventHandler
 from opsbot.probes import Prober
 from opsbot.runtime.change_notifier import ChangeNotifier
 from opsbot.runtime.tasks import BackgroundTasks
+from opsbot.runtime.ticks import utc_now
 from opsbot.services.port import Activity, ManagerError, ServiceManager
 from opsbot.store import Store, incident_queries, incident_repository, ledger
 
@@ -48,7 +49,7 @@ class ServiceMonitor:
         managers: Mapping[str, ServiceManager],
         prober: Prober,
         deployer: Deployer,
-        clock: Callable[[], datetime] = lambda: datetime.now(UTC),
+        clock: Callable[[], datetime] = utc_now,
         redact: Callable[[str], str] = str,
         alerts: Alerts = Alerts(),  # noqa: B008 - frozen
         inhibitors: Inhibitors | None = None,

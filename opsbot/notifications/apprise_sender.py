@@ -5,14 +5,11 @@ A hanging plugin is killed with its children. The URL is passed through a pipe, 
 
 import asyncio
 import json
-import logging
 import os
 import signal
 import sys
 from contextlib import suppress
 from dataclasses import dataclass
-
-log = logging.getLogger(__name__)
 
 LIMIT_SECONDS = 45.0
 """Per message. apprise waits 4 s to connect and 4 s to read; some plugins send several requests."""
@@ -48,9 +45,9 @@ async def send(url: str, message: OutgoingMessage, limit: float = LIMIT_SECONDS)
     return await _ask({"url": url, "title": message.title, "body": message.body, "type": message.type}, limit)
 
 
-async def understood(url: str, limit: float = LIMIT_SECONDS) -> SendResult:
+async def understood(url: str) -> SendResult:
     """Check whether apprise accepts the URL; nothing is sent."""
-    return await _ask({"url": url}, limit)
+    return await _ask({"url": url}, LIMIT_SECONDS)
 
 
 def _environment() -> dict[str, str]:

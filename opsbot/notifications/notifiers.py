@@ -18,6 +18,7 @@ from opsbot.core.model import Incident
 from opsbot.notifications import text_renderer
 from opsbot.notifications.apprise_sender import OutgoingMessage, SendResult, send
 from opsbot.runtime.change_notifier import ChangeNotifier
+from opsbot.runtime.tasks import cancel_all
 from opsbot.store import Store, deliveries, incident_repository
 from opsbot.store.deliveries import Delivery
 
@@ -153,8 +154,7 @@ class Notifiers:
             return await asyncio.shield(delivery)
         except asyncio.CancelledError:
             await asyncio.wait({delivery}, timeout=self._pace.stop)
-            delivery.cancel()
-            await asyncio.gather(delivery, return_exceptions=True)
+            await cancel_all(delivery)
             raise
 
     async def escalate(self, incident: Incident, names: Sequence[str]) -> None:

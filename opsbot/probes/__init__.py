@@ -5,7 +5,7 @@ import logging
 import re
 import time
 from collections.abc import Callable, Sequence
-from datetime import UTC, datetime
+from datetime import datetime
 from functools import lru_cache
 from urllib.parse import urlsplit
 
@@ -17,6 +17,7 @@ from opsbot.probes import command, http
 from opsbot.probes.listening import Listener, PortTable, local
 from opsbot.probes.memory import resident
 from opsbot.probes.vitals import Vitals
+from opsbot.runtime.ticks import utc_now
 from opsbot.services.port import Activity, ManagerError, ServiceState
 from opsbot.services.run_as import Errands
 
@@ -33,16 +34,12 @@ _RUNNING = message(ProbeCode.ACTIVITY, activity=Activity.RUNNING)
 _REFUSED = message(ProbeCode.CONNECTION_REFUSED)
 
 
-def _now() -> datetime:
-    return datetime.now(UTC)
-
-
 class Prober:
     """Runs the probes of checks. `close` it when done."""
 
     def __init__(
         self,
-        clock: Callable[[], datetime] = _now,
+        clock: Callable[[], datetime] = utc_now,
         errands: Errands | None = None,
         presence: Presence | None = None,
     ) -> None:

@@ -124,7 +124,6 @@ class _Exchange(asyncio.Protocol):
             self._done.set_result(self._answer)
 
     def fail(self, why: Message) -> None:
-        """End with this error."""
         if not self._done.done():
             self._done.set_exception(NoAnswerError(why))
 
@@ -321,7 +320,6 @@ def _too_late(done: "asyncio.Future[Answer]") -> None:
 
 
 async def _connect(where: Target, exchange: _Exchange) -> asyncio.WriteTransport:
-    """Connect to a name, or with TLS."""
     loop = asyncio.get_running_loop()
     tls = await asyncio.to_thread(_tls) if where.tls else None
     refused: list[OSError] = []

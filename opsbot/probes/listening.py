@@ -135,7 +135,6 @@ class PortTable:
                     return
 
     def close(self) -> None:
-        """Close the socket."""
         self._socket.close()
 
 

@@ -67,12 +67,10 @@ class Vitals:
         return known
 
     def forget(self, service: str) -> None:
-        """Close the file of this service."""
         known = self._open.pop(service, None)
         if known is not None:
             os.close(known[2])
 
     def close(self) -> None:
-        """Close all files."""
         for service in list(self._open):
             self.forget(service)

@@ -5,7 +5,9 @@ and reads their current state from the store.
 """
 
 import asyncio
-from contextlib import AbstractContextManager, suppress
+from contextlib import AbstractContextManager
+
+from opsbot.runtime.tasks import wait_at_most
 
 Subject = tuple[str, int]
 """What changed: ("deployment", id), ("incident", id), ("notice", 0), ("service", 0)."""
@@ -25,9 +27,7 @@ class Subscription(AbstractContextManager["Subscription"]):
 
     async def wait(self, timeout: float | None = None) -> frozenset[Subject]:
         """Wait up to `timeout` seconds for changes since the last call and return them."""
-        with suppress(TimeoutError):
-            async with asyncio.timeout(timeout):
-                await self._wake.wait()
+        await wait_at_most(self._wake, timeout)
         return self.take()
 
     def take(self) -> frozenset[Subject]:

@@ -21,7 +21,7 @@ from functools import partial
 from apscheduler.schedulers.asyncio import AsyncIOScheduler
 from apscheduler.triggers.interval import IntervalTrigger
 
-from opsbot.runtime.ticks import next_tick, until_tick
+from opsbot.runtime.ticks import next_tick, until_tick, utc_now
 
 log = logging.getLogger(__name__)
 # `_guarded` reports failures; APScheduler would log runs that `close` cancels as errors.
@@ -54,7 +54,7 @@ class Scheduler:
 
     def __init__(
         self,
-        clock: Callable[[], datetime] = lambda: datetime.now(UTC),
+        clock: Callable[[], datetime] = utc_now,
         *,
         mind: float = MIND_SECONDS,
         steady: Callable[[], float] = time.monotonic,

@@ -1,7 +1,6 @@
 """Handle signals: stop (SIGTERM, SIGINT) and reload the configuration (SIGHUP)."""
 
 import asyncio
-import logging
 import signal
 from collections.abc import Callable, Coroutine, Sequence
 from contextlib import suppress
@@ -9,8 +8,6 @@ from dataclasses import dataclass
 from typing import Any, TypeVar
 
 from opsbot.core.access import Actor, Origin
-
-log = logging.getLogger(__name__)
 
 T = TypeVar("T")
 

@@ -6,6 +6,7 @@ Waking up costs a mostly idle process more than the work itself. Linux and GLib 
 
 import asyncio
 import math
+from datetime import UTC, datetime
 
 _LATE = 0.05
 """Tolerance in seconds: timers never fire early, and a slightly late one must not skip a tick."""
@@ -14,6 +15,10 @@ _LATE = 0.05
 def loop_time() -> float:
     """Return monotonic seconds on the clock of the loop's timers, so that waits and what they wait for agree."""
     return asyncio.get_running_loop().time()
+
+
+def utc_now() -> datetime:
+    return datetime.now(UTC)
 
 
 def until_tick(seconds: float) -> float:

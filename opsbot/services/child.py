@@ -12,6 +12,7 @@ from pathlib import Path
 from opsbot.config import Service
 from opsbot.core.manager_codes import ManagerCode
 from opsbot.core.message import message
+from opsbot.runtime.tasks import wait_at_most
 from opsbot.services import environment
 from opsbot.services.port import ManagerError
 from opsbot.services.processes import Process, alive, by_run, find, in_session, open_pidfd, send
@@ -131,9 +132,7 @@ async def _gone(processes: Iterable[Process], timeout: float) -> None:
     try:
         for fd in pidfds:
             loop.add_reader(fd, ended, fd)
-        with suppress(TimeoutError):
-            async with asyncio.timeout(timeout):
-                await all_ended.wait()
+        await wait_at_most(all_ended, timeout)
     finally:
         for fd in pidfds:
             loop.remove_reader(fd)

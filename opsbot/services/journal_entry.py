@@ -89,7 +89,6 @@ class Wording:
         return [self.line(entry, text) for text in texts(entry)]
 
     def line(self, entry: Entry, text: str) -> LogLine:
-        """A line of it, given as one of its `texts`."""
         manager = self._by_manager(entry)
         unit_field, run_field = self._systemd if manager else self._service
         part = ""

@@ -1,13 +1,14 @@
 """The port to what keeps services running: systemd, or opsbot's own supervisor."""
 
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
 from pathlib import Path
 from typing import Protocol
 
-from opsbot.core.message import Message, MessageError
+from opsbot.core.exits import ExitCode
+from opsbot.core.message import Message, MessageError, message
 from opsbot.core.status import Activity
 
 __all__ = [
@@ -19,6 +20,7 @@ __all__ = [
     "ServiceEvent",
     "ServiceManager",
     "ServiceState",
+    "known_or",
     "spoken",
 ]
 
@@ -92,6 +94,14 @@ class ManagerError(MessageError):
         super().__init__(message)
         self.retry = retry
         self.barred = barred
+
+
+async def known_or(asked: Awaitable[ServiceState], activity: Activity) -> ServiceState:
+    """The state asked for; where its manager does not know it, one with this activity that says why."""
+    try:
+        return await asked
+    except ManagerError as error:
+        return ServiceState(activity, exit=message(ExitCode.STATE_UNAVAILABLE, error=error.message))
 
 
 @dataclass(frozen=True, slots=True)

@@ -33,7 +33,6 @@ class Ended:
     signal: int = 0
     refused: str = ""
     late: bool = False
-    out_of_memory: bool = False
 
 
 class Errands(Protocol):

@@ -10,9 +10,8 @@ import os
 from dataclasses import asdict, dataclass
 from datetime import datetime
 from pathlib import Path
-from typing import Any
 
-from opsbot.core.message import Message, decode, encode, plain
+from opsbot.core.message import Message, decode_kept, encode
 from opsbot.runtime.atomic_file import replace_file
 from opsbot.services.processes import Process, boot_id, find
 
@@ -63,16 +62,9 @@ def load(directory: Path) -> RunRecord | None:
     try:
         kept = json.loads((directory / "run.json").read_text())
         known = {name: kept[name] for name in RunRecord.__dataclass_fields__ if name in kept}
-        return RunRecord(**known | {"exit": _exit(kept.get("exit"))})
+        return RunRecord(**known | {"exit": decode_kept(kept.get("exit"))})
     except (OSError, ValueError, TypeError, KeyError, AttributeError):
         return None
-
-
-def _exit(kept: Any) -> Message | None:
-    """How the last run ended; an earlier version kept a sentence."""
-    if isinstance(kept, str):
-        return plain(kept) if kept else None
-    return None if kept is None else decode(kept)
 
 
 def save(directory: Path, record: RunRecord, *, lasting: bool) -> None:

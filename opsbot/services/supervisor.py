@@ -4,7 +4,7 @@ import asyncio
 import logging
 import os
 from collections.abc import AsyncIterator, Callable, Mapping
-from datetime import UTC, datetime
+from datetime import datetime
 from pathlib import Path
 
 from opsbot.config import Service
@@ -13,6 +13,7 @@ from opsbot.core.manager_codes import ManagerCode
 from opsbot.core.message import message
 from opsbot.runtime.instance_lock import lock_file
 from opsbot.runtime.tasks import BackgroundTasks
+from opsbot.runtime.ticks import utc_now
 from opsbot.services import run_record
 from opsbot.services.backoff import Backoff
 from opsbot.services.listeners import Listeners
@@ -24,10 +25,6 @@ from opsbot.services.spool_watch import SpoolWatcher
 log = logging.getLogger(__name__)
 
 
-def _now() -> datetime:
-    return datetime.now(UTC)
-
-
 class Supervisor:
     """Implements `opsbot.services.port.ServiceManager` for `manager = "process"`."""
 
@@ -35,7 +32,7 @@ class Supervisor:
         self,
         services: Mapping[str, Service],
         directory: Path,
-        clock: Callable[[], datetime] = _now,
+        clock: Callable[[], datetime] = utc_now,
         *,
         backoff: Backoff | None = None,
         resume: bool = True,

@@ -9,7 +9,7 @@ from typing import Any
 from opsbot.core.flapping import Flaps
 from opsbot.core.health import CheckHealth, ProbeResult, Verdict
 from opsbot.core.incident import UNTOLD, IncidentEvent, IncidentEventKind, Resolution, decode_event, encode_event, event
-from opsbot.core.message import Message, decode, encode, message, plain
+from opsbot.core.message import Message, decode, decode_kept, encode, message, plain
 from opsbot.core.model import Dependent, Evidence, Incident, NotificationKind, Silence, SourceState
 from opsbot.core.recovery import RESETS, AttemptBy, RecoveryState, apply, decode_state, encode_state
 from opsbot.store import acks, mutes, outbox
@@ -83,19 +83,12 @@ def forget_health(db: sqlite3.Connection, service: str, names: list[str]) -> Non
     db.executemany("DELETE FROM health WHERE service = ? AND name = ?", [(service, name) for name in names])
 
 
-def _message(value: str | dict[str, Any] | None) -> Message | None:
-    """A message as it is in a list; text where an earlier version wrote it."""
-    if isinstance(value, str):
-        return plain(value) if value else None
-    return None if value is None else decode(value)
-
-
 def _seen(found: Sequence[tuple[str, Message]]) -> list[tuple[str, dict[str, Any]]]:
     return [(name, encode(seen)) for name, seen in found]
 
 
 def _read_seen(found: Iterable[tuple[str, Any]]) -> tuple[tuple[str, Message], ...]:
-    return tuple((name, _message(seen) or plain("")) for name, seen in found)
+    return tuple((name, decode_kept(seen) or plain("")) for name, seen in found)
 
 
 def _evidence_row(evidence: Evidence) -> str:
@@ -113,7 +106,7 @@ def _evidence(text: str) -> Evidence:
     found = load(text)
     return Evidence(
         _read_seen(found.get("checks", [])),
-        _message(found.get("exit")),
+        decode_kept(found.get("exit")),
         tuple(found.get("log", [])),
         _read_seen(found.get("consequences", [])),
     )

@@ -71,7 +71,6 @@ def _json(value: object) -> object:
 
 
 def columns(value: Any) -> dict[str, object]:
-    """A dataclass as the columns of a row."""
     kind: Any = type(value)
     messages = [name for name, read in _readers(kind).items() if read is message_in]
     found = dict(zip((one.name for one in fields(value)), packed(value), strict=True))

@@ -52,11 +52,9 @@ def at(setting: Setting, what: str, fix: str, severity: Severity = Severity.TRAP
     return LintFinding(setting.unit, severity, setting.path, setting.line, setting.key, what, fix)
 
 
-def lacks(
-    unit: UnitFile, section: str, key: str, what: str, fix: str, severity: Severity = Severity.NOTE
-) -> LintFinding:
-    """Create a finding at the head of a section that lacks a key."""
-    path, line = unit.where(section)
+def lacks(unit: UnitFile, key: str, what: str, fix: str, severity: Severity = Severity.NOTE) -> LintFinding:
+    """Create a finding at the head of [Service], which lacks a key."""
+    path, line = unit.where("Service")
     return LintFinding(unit.name, severity, path, line, key, what, fix)
 
 

@@ -113,7 +113,7 @@ def _restart(unit: UnitFile, _: LintFacts) -> Iterator[LintFinding]:
     fix = "Set Restart=on-failure (or always) and RestartSec=2"
     setting = unit.last("Service", "Restart")
     if setting is None:
-        yield lacks(unit, "Service", "Restart", what, fix)
+        yield lacks(unit, "Restart", what, fix)
     else:
         yield at(setting, what, fix, Severity.NOTE)
 
@@ -126,7 +126,7 @@ def _user(unit: UnitFile, facts: LintFacts) -> Iterator[LintFinding]:
         what = "the service runs as root, so deployed code controls the host"
         fix = "Set User= and Group= to a separate user for the service"
         if setting is None:
-            yield lacks(unit, "Service", "User", what, fix, Severity.TRAP)
+            yield lacks(unit, "User", what, fix, Severity.TRAP)
         else:
             yield at(setting, what, fix)
 
@@ -158,7 +158,6 @@ def _memory(unit: UnitFile, facts: LintFacts) -> Iterator[LintFinding]:
         return
     yield lacks(
         unit,
-        "Service",
         "MemoryMax",
         f"on a host with {facts.memory // 1024**2} MiB a leak also takes down other services",
         "Set MemoryMax= above what it needs",

@@ -116,7 +116,7 @@ def release(unit: UnitFile, facts: LintFacts) -> Iterator[LintFinding]:
     if directory is None:
         if not through:
             what = f"the service is not started from {current}, so a deploy has no effect on it"
-            yield lacks(unit, "Service", "WorkingDirectory", what, fix, Severity.TRAP)
+            yield lacks(unit, "WorkingDirectory", what, fix, Severity.TRAP)
     elif not within(bare(directory.value), current) and "%" not in directory.value:
         what = f"{bare(directory.value)} is not in {current}, so a deploy has no effect there"
         yield at(directory, what, fix, Severity.NOTE if through else Severity.TRAP)

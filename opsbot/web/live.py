@@ -16,6 +16,7 @@ from opsbot.formatting import duration
 from opsbot.runtime.scheduler import Scheduler
 from opsbot.services.port import Activity
 from opsbot.store import StoreError, incident_repository, outbox
+from opsbot.store.rows import maybe_seconds
 from opsbot.web.facts import HeartbeatStatus, Sample
 
 Gateway = Callable[[], tuple[bool, float | None, str]]
@@ -95,7 +96,7 @@ class LiveSources:
             ("outbox_oldest_seconds", (), (engine.clock() - oldest).total_seconds() if oldest else 0.0),
             ("gateway_connected", (), connected),
             ("gateway_latency_seconds", (), latency),
-            ("heartbeat_timestamp_seconds", (), _seconds(beats.last_sent if beats else None)),
+            ("heartbeat_timestamp_seconds", (), maybe_seconds(beats.last_sent if beats else None)),
             ("heartbeat_failures_total", (), beats.failures if beats else 0),
         ]
         for name in engine.config.services:
@@ -110,7 +111,7 @@ class LiveSources:
             found.append(("notifications_total", (each.name, "failed"), each.failed))
             found.append(("notifications_waiting", (each.name,), each.waiting))
         for server, expires in engine.measured.certificates.items():
-            found.append(("certificate_expiry_timestamp_seconds", (server,), _seconds(expires)))
+            found.append(("certificate_expiry_timestamp_seconds", (server,), maybe_seconds(expires)))
         for name, growth in engine.measured.growth.items():
             trend = growth.judgement.trend
             found.append(("service_memory_growth_bytes_per_second", (name,), trend.rate if trend else 0.0))
@@ -119,10 +120,6 @@ class LiveSources:
         found += [("loop_failures_total", (name,), job.failures) for name, job in self._loops.job_health.items()]
         found += [("faults_total", (name,), count) for name, count in self._faults.items()]
         return found
-
-
-def _seconds(at: datetime | None) -> float | None:
-    return None if at is None else at.timestamp()
 
 
 def service_samples(status: ServiceStatus) -> Iterator[Sample]:
@@ -139,7 +136,7 @@ def service_samples(status: ServiceStatus) -> Iterator[Sample]:
     yield "service_resident_memory_bytes", (name,), figures.memory if figures else None
     yield "service_cpu_seconds", (name,), figures.cpu_seconds if figures else None
     yield "service_tasks", (name,), figures.tasks if figures else None
-    yield "last_deploy_timestamp_seconds", (name,), _seconds(status.live.since if status.live else None)
+    yield "last_deploy_timestamp_seconds", (name,), maybe_seconds(status.live.since if status.live else None)
     yield "incidents_open", (name,), status.incident is not None
     yield "service_held", (name,), status.hold is not None
     yield "source_failing", (name,), source is not None and source.failing_since is not None

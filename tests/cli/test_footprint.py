@@ -23,8 +23,9 @@ import sys
 from pathlib import Path
 from opsbot.config_file import load
 from opsbot.core.inhibitors import Inhibitors
-from opsbot.daemon.wiring import _managers, now
-_managers(load(Path(sys.argv[1])), now, Inhibitors())
+from opsbot.daemon.wiring import _managers
+from opsbot.runtime.ticks import utc_now
+_managers(load(Path(sys.argv[1])), utc_now, Inhibitors())
 print(*sorted({"dbus_fast", "opsbot.services.supervisor"} & set(sys.modules)))
 """
 UNLOADED = """

@@ -25,6 +25,7 @@ from opsbot.core.manager_codes import ManagerCode
 from opsbot.core.message import Message as Text
 from opsbot.core.message import MessageError
 from opsbot.core.message import message as text
+from opsbot.runtime.tasks import cancel_all
 from opsbot.services.listeners import Listeners
 from opsbot.services.port import ManagerError
 from opsbot.services.systemd.names import MANAGER, NO_JOB, PROPERTIES, ROOT, SYSTEMD, UNIT, unit_path
@@ -172,8 +173,7 @@ class SystemdBus:
 
     async def close(self) -> None:
         if self._keeping is not None:
-            self._keeping.cancel()
-            await asyncio.gather(self._keeping, return_exceptions=True)
+            await cancel_all(self._keeping)
             self._keeping = None
         await self._drop()
 

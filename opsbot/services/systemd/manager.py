@@ -8,7 +8,7 @@ import asyncio
 import logging
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from dataclasses import dataclass, field, replace
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 from functools import partial
 from pathlib import Path
 
@@ -19,6 +19,7 @@ from opsbot.core.manager_codes import ManagerCode
 from opsbot.core.message import Message, message
 from opsbot.messages import render
 from opsbot.runtime.tasks import BackgroundTasks
+from opsbot.runtime.ticks import utc_now
 from opsbot.services.journal import Journal
 from opsbot.services.listeners import Listeners
 from opsbot.services.port import Activity, Happening, LogLine, LogQuery, ManagerError, ServiceEvent, ServiceState
@@ -52,10 +53,6 @@ _FAILED_JOBS = {
 }
 
 
-def _now() -> datetime:
-    return datetime.now(UTC)
-
-
 @dataclass(slots=True)
 class _Kept:
     """One service and its units. Operations run one at a time."""
@@ -75,7 +72,7 @@ class Systemd:
         self,
         services: Mapping[str, Service],
         directory: Path,
-        clock: Callable[[], datetime] = _now,
+        clock: Callable[[], datetime] = utc_now,
         *,
         bus: SystemdBus | None = None,
         scope: Scope = Scope.SYSTEM,

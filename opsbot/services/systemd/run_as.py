@@ -22,6 +22,7 @@ from opsbot.config import Scope, Service
 from opsbot.core.manager_codes import ManagerCode
 from opsbot.core.message import Message, message
 from opsbot.errand.job import BEGUN, NOT_STARTED, NOT_TAKEN, REFUSED, encoded
+from opsbot.runtime.tasks import cancel_all
 from opsbot.services.pipes import pump
 from opsbot.services.run_as import Ended, ErrandError, Slot
 from opsbot.services.systemd.bus import BusError, JobResult, SystemdBus, Verb
@@ -48,7 +49,6 @@ _OVER = {"inactive", "failed"}
 
 
 def unit_name(service: str, slot: Slot) -> str:
-    """The unit that runs a service's jobs."""
     return f"opsbot-{slot}-{service}.service"
 
 
@@ -187,8 +187,7 @@ class UnitErrands:
             await self._stopped(unit)
             ends.close()
             await asyncio.wait([reading], timeout=LAST_WORDS_SECONDS)
-            reading.cancel()
-            await asyncio.gather(reading, return_exceptions=True)
+            await cancel_all(reading)
         about = await self._bus.properties(unit, SERVICE)
         failed = await self._bus.get(unit, "ActiveState") == "failed"
         if failed:
@@ -298,7 +297,7 @@ def _judged(unit: str, result: JobResult, about: Mapping[str, Any], stream: _Str
         # Stopped by somebody else, it is inactive as after its end: only the job result differs.
         return Ended(signal=15) if result is JobResult.CANCELED else Ended()
     if about["Result"] == "oom-kill":
-        return Ended(signal=9, out_of_memory=True)
+        return Ended(signal=9)
     if code != _EXITED:
         return Ended(signal=status)
     return Ended(status)
