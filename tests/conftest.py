@@ -31,6 +31,7 @@ def nothing_blocks() -> Iterator[None]:
 VIRTUAL_TIME = (
     "tests/cogs/",
     "tests/delivery/",
+    "tests/deploy/test_verify.py",
     "tests/standin/",
     "tests/watch/",
     "tests/watchdog/",

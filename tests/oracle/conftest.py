@@ -1,5 +1,6 @@
 """The world that each test of the oracle begins with."""
 
+import logging
 import os
 import shutil
 import tempfile
@@ -20,3 +21,13 @@ def template() -> Iterator[Template]:
         yield make_template(folder)
     finally:
         shutil.rmtree(folder, ignore_errors=True)
+
+
+@pytest.fixture(autouse=True)
+def quiet() -> Iterator[None]:
+    """Thousands of lines per sequence, which pytest would keep."""
+    log = logging.getLogger("opsbot")
+    before = log.level
+    log.setLevel(logging.CRITICAL)
+    yield
+    log.setLevel(before)

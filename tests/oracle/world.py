@@ -6,7 +6,6 @@ services and their manager (`reality`), and the channel, which keeps what it is 
 
 import asyncio
 import itertools
-import logging
 import shutil
 import subprocess
 from collections.abc import Callable, Collection
@@ -511,7 +510,6 @@ async def _made(world: World) -> float:
 
 def make_template(folder: Path) -> Template:
     """Deploy two good commits in a world of that folder."""
-    logging.getLogger("opsbot").setLevel(logging.CRITICAL)
     place, copy = folder / "world", folder / "template"
     with suppress(FileNotFoundError):
         shutil.rmtree(place)

@@ -20,7 +20,7 @@ SERVICES = ("api", "voice-meeting-bot", "worker")
 
 
 class SampleServer:
-    """`url` is known after start(); `sent` holds every POST as (path, body)."""
+    """`url` is known after start(); `sent` holds every POST as (path, body). `may_answer`: unset, answers wait."""
 
     def __init__(self, port: int = 0, answer_after: float = 0.15, deadline: float = 0.6) -> None:
         self.sample = Sample()
@@ -29,6 +29,8 @@ class SampleServer:
         self.sockets: dict[web.WebSocketResponse, str] = {}
         self.accepting = True
         self.delays: dict[str, float] = {}
+        self.may_answer = asyncio.Event()
+        self.may_answer.set()
         self._tasks: set[asyncio.Task[None]] = set()
         self._interactions = 700_000
         self._runner: web.AppRunner | None = None
@@ -124,7 +126,7 @@ class SampleServer:
             member["roles"] = body["roles"]
             await self.emit("MEMBER_UPDATE", member)
         elif path.startswith("panel/"):
-            await asyncio.sleep(self.answer_after)  # a slow server
+            await self._answers()
             note = {"text": f"Did {path.removeprefix('panel/')}", "level": "info", "at": datetime.now(UTC).isoformat()}
             await self.emit("PANEL_NOTE", note)
             return web.json_response({"ok": True, "text": note["text"]})
@@ -158,7 +160,7 @@ class SampleServer:
             await tell("EPHEMERAL", self._private(f"Silenced for {data['components'][0]['components'][0]['value']}."))
             return
         key = data["name"] if body["type"] == 2 else data["custom_id"]
-        await asyncio.sleep(self.answer_after)  # a slow server
+        await self._answers()
         actions: dict[str, Callable[[], Any]] = {
             "slow": lambda: self._miss(ids, tell),
             "fail": lambda: self._miss(ids, tell),
@@ -182,6 +184,10 @@ class SampleServer:
     def _private(self, content: str, **more: Any) -> dict[str, Any]:
         self.sample.now = datetime.now(UTC)
         return self.sample.message(BOT, content, flags=64, **more)
+
+    async def _answers(self) -> None:
+        await asyncio.sleep(self.answer_after)  # a slow server
+        await self.may_answer.wait()
 
     async def _miss(self, ids: dict[str, Any], tell: Callable[[str, dict[str, Any]], Any]) -> None:
         await asyncio.sleep(self.deadline)  # nobody answers

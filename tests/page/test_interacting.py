@@ -148,11 +148,13 @@ async def test_a_subcommand_is_sent_inside_its_command(page: Page, server: Sampl
     assert data["options"] == [{"name": "pin", "type": 1, "options": [{"name": "id", "type": 3, "value": "r1"}]}]
 
 
-async def test_a_command_nobody_answers_says_so_to_its_sender_alone(page: Page) -> None:
+async def test_a_command_nobody_answers_says_so_to_its_sender_alone(page: Page, server: SampleServer) -> None:
+    server.may_answer.clear()
     await page.get_by_test_id("composer").fill("/slow")
     await page.keyboard.press("Enter")
     await page.keyboard.press("Enter")
     await expect(page.get_by_test_id("echo-sending")).to_contain_text("Sending command…")
+    server.may_answer.set()
     failed = page.get_by_test_id("echo-failed")
     await expect(failed).to_contain_text("The application did not respond")
     await expect(failed).to_contain_text("Only you can see this")
@@ -161,12 +163,13 @@ async def test_a_command_nobody_answers_says_so_to_its_sender_alone(page: Page) 
 
 
 async def test_a_button_shows_it_is_waiting_and_then_the_changed_message(page: Page, server: SampleServer) -> None:
-    server.answer_after = 0.4
+    server.may_answer.clear()
     shown = alert(server)
     message = page.get_by_test_id(shown)
     await message.get_by_role("button", name="Restart").click()
     await expect(message.get_by_role("button", name="Restart").locator(".dots")).to_be_visible()
     await expect(message.get_by_role("button", name="Silence")).to_be_disabled()
+    server.may_answer.set()
     await expect(message).to_contain_text("Ada did it (once).")
     await expect(message.locator(".dots")).to_have_count(0)
     await expect(message.get_by_role("button", name="Silence")).to_be_enabled()
@@ -271,10 +274,11 @@ async def test_roles_are_given_from_the_menu(page: Page, server: SampleServer) -
 
 
 async def test_the_panel_is_busy_until_it_was_done_and_says_so_once(page: Page, server: SampleServer) -> None:
-    server.answer_after = 0.4
+    server.may_answer.clear()
     button = page.get_by_test_id("panel-kill")
     await button.click()
     await expect(button).to_have_attribute("aria-busy", "true")
+    server.may_answer.set()
     await expect(button).not_to_have_attribute("aria-busy", "true")
     await expect(page.get_by_test_id("panel-log").get_by_role("listitem")).to_have_count(1)
     await expect(page.get_by_test_id("panel-log")).to_contain_text("Did kill")

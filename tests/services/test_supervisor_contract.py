@@ -19,7 +19,7 @@ def service(program: Path) -> Service:
         ManagerKind.PROCESS,
         command=command(program),
         working_directory=str(program.parent),
-        stop_timeout=timedelta(seconds=1),
+        stop_timeout=timedelta(seconds=5),
     )
 
 
