@@ -162,10 +162,13 @@ def _culprit(facts: RootCauseFacts, began: datetime) -> Deployment | None:
 
 
 def _in_progress(facts: RootCauseFacts, began: datetime) -> Deployment | None:
-    """The deployment whose release ran when it began and was not verified, or was being rolled back."""
+    """The deployment whose release ran when it began and was not verified, or was being rolled back.
+
+    One that started at that moment started because of it.
+    """
     for each in facts.deployments:
         started = min((step.started_at for step in each.steps if step.phase in CHANGED), default=None)
-        if started is not None and started <= began and (each.finished_at is None or began <= each.finished_at):
+        if started is not None and started < began and (each.finished_at is None or began <= each.finished_at):
             return each
     return None
 

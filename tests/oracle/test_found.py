@@ -56,6 +56,13 @@ def answered(world: World, where: str) -> str:
     return "\n".join(f"{each.shown.content}\n{each.shown.text}" for each in world.answers if each.where == where)
 
 
+def test_no_incident_began_during_the_rollback_that_it_caused(played: Callable[..., World]) -> None:
+    world = played("killed", "killed", "commit that exits", "killed")
+    reasons = [answer.shown.content for answer in world.answers if "why" in answer.where]
+    assert any("rolling back to" in reason for reason in reasons)
+    assert [reason for reason in reasons if "during rollback" in reason] == []
+
+
 def test_a_rollback_that_failed_resolved_nothing(played: Callable[..., World]) -> None:
     world = played("answers 500 for good", "70 s", "mended", "20 s")
     assert "rollback 3 ended: needs attention" in said(world)
