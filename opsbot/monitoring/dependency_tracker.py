@@ -14,7 +14,7 @@ class DependencyTracker:
     def __init__(self, watched: Mapping[str, MonitoredService], busy: Callable[[str], bool]) -> None:
         """busy: whether a service is being deployed."""
         self._watched = watched
-        self._busy = busy
+        self.busy = busy
         self._needs: Needs = {name: one.service.depends_on for name, one in watched.items()}
         self._below = {name: below(self._needs, name) for name in watched}
 
@@ -29,7 +29,7 @@ class DependencyTracker:
             return DependencyState.WELL
         if watched.incident is not None:
             return DependencyState.DOWN
-        if watched.incidents.pending is not None or watched.affected or self._busy(service):
+        if watched.incidents.pending is not None or watched.affected or self.busy(service):
             return DependencyState.FAILING
         if watched.checks.failing or watched.checks.down():
             return DependencyState.FAILING

@@ -30,13 +30,17 @@ class FlapDetector:
         feed: ChangeNotifier,
         clock: Callable[[], datetime],
         policy: FlapPolicy,
+        busy: Callable[[str], bool],
     ) -> None:
-        """Nothing is known before `restore`."""
+        """Nothing is known before `restore`. busy: whether a service is being deployed."""
         self._timeline = timeline
         self._store = store
         self._feed = feed
         self._clock = clock
         self._policy = policy
+        self._busy = busy
+        self._deployed_at: dict[str, datetime] = {}
+        """When the last deployment of a service ended, during which its failures are not changes."""
         self.back_at: datetime | None = None
         """Since when opsbot runs again, where it was away before."""
 
@@ -144,14 +148,19 @@ class FlapDetector:
             flapping = state.flapping
             if not flapping.active:
                 continue
-            if is_calm(flapping.flaps, now, self._policy) and self._has_run_for(self._policy.calm, now):
+            if is_calm(flapping.flaps, now, self._policy) and self._seen_for(state.subject, self._policy.calm, now):
                 await self._calm(state)
             elif flapping.written_at is not None and not timedelta(0) <= now - flapping.written_at < COUNTED:
                 await self._write(state, flapping.flaps)
 
-    def _has_run_for(self, length: timedelta, now: datetime) -> bool:
-        """Whether opsbot has seen all of that time: while it was away anything may have changed."""
-        return self.back_at is None or not timedelta(0) <= now - self.back_at < length
+    def _seen_for(self, subject: str, length: timedelta, now: datetime) -> bool:
+        """Whether all changes of that time were seen: not while opsbot was away, nor during a deployment."""
+        begins = [at for at in (self.back_at, self._deployed_at.get(subject)) if at is not None]
+        return not self._busy(subject) and not any(timedelta(0) <= now - at < length for at in begins)
+
+    def deployed(self, subject: str) -> None:
+        """A deployment of it ended."""
+        self._deployed_at[subject] = self._clock()
 
     async def close(self) -> None:
         """Write down what is only counted so far."""

@@ -55,13 +55,17 @@ class IncidentManager:
         self._clock = clock
         self._grace = dependents_grace
         self.timeline = IncidentTimeline(watched, evidence_collector, store, feed, clock)
-        self._flaps = FlapDetector(self.timeline, store, feed, clock, flapping)
+        self._flaps = FlapDetector(self.timeline, store, feed, clock, flapping, dependencies.busy)
         self._deciding = asyncio.Lock()
         """Which service is to blame is decided and recorded by one at a time."""
         self.last_alive: datetime | None = None
         """When the opsbot before this one was last known to run."""
         self.away: timedelta | None = None
         """How long opsbot was not running before this start, where that is known."""
+
+    def deployed(self, service: str) -> None:
+        """A deployment of a service ended, which changed what runs."""
+        self._flaps.deployed(service)
 
     async def open(self) -> None:
         """Remember the incidents that are open, and how often each subject changed of late."""

@@ -292,6 +292,7 @@ class ServiceMonitor:
             return
         watched.has_release = watched.has_release or deployment.phase is Phase.LIVE
         watched.checks.judge_again(deployed=True)
+        self.incident_manager.deployed(deployment.service)
         if watched.incident is not None:
             ended = event(
                 IncidentEventKind.DEPLOYMENT_ENDED,

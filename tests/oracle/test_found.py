@@ -25,6 +25,7 @@ from opsbot.messages.root_cause_line import root_cause_line
 from opsbot.services.port import Activity, ServiceState
 from opsbot.source.repo import Repository
 from tests.fixtures.sample import Remote, make_service
+from tests.oracle.checker import Checker
 from tests.oracle.driver import play
 from tests.oracle.virtual import run
 from tests.oracle.world import Template, World
@@ -61,6 +62,11 @@ def test_no_incident_began_during_the_rollback_that_it_caused(played: Callable[.
     reasons = [answer.shown.content for answer in world.answers if "why" in answer.where]
     assert any("rolling back to" in reason for reason in reasons)
     assert [reason for reason in reasons if "during rollback" in reason] == []
+
+
+def test_what_failed_during_a_deployment_was_no_calm(played: Callable[..., World]) -> None:
+    world = played("crashes often", "commit that answers 500", "4 min")
+    assert Checker(world).check() == []
 
 
 def test_a_rollback_that_failed_resolved_nothing(played: Callable[..., World]) -> None:
