@@ -36,14 +36,12 @@ VIRTUAL_TIME = (
     "tests/watch/",
     "tests/watchdog/",
     "tests/web/",
-    *(
-        f"tests/scenarios/test_{name}.py"
-        for name in ("alerts", "deaf", "discord_away", "incidents", "silences", "storms", "worse")
-    ),
 )
 """Where all parts run in one event loop, whose clock jumps (tests/fixtures/virtual.py).
 
-A test there in which a process or another thread takes part is marked `real_time`.
+A test there in which a process or another thread takes part is marked `real_time`. Scenes of hours
+(tests/scenarios) are not among them: discord.py takes a connection for dead that brings nothing for a minute of the
+loop's time, and counts its attempts to come back by the host's.
 """
 
 
