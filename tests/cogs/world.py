@@ -332,7 +332,7 @@ async def until_nothing_due(
     """What a virtual clock waits for after each step, or it runs ahead of the real bot, whose messages are late.
 
     Time alone makes things due: a silence ends, a storm is over. Nothing is published then, and the bot would see it by
-    a timer of its own; so it is told that the time has changed.
+    a timer alone; so it is told that the time has changed.
     """
     with feed.subscribe() as changes:
         async with asyncio.timeout(seconds):
